@@ -1,0 +1,222 @@
+"""Messages between the API, the interpreter and the activities, one dataclass each. Fields are only ever added.
+
+They are flat: nested parts are JSON data in the wire forms of `engine.dag`, so that a message costs one pass of a
+JSON encoder. Names of Temporal workflows and activities are part of the contract: histories hold them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+EXECUTION_WORKFLOW = "structforge-execution"
+SHARD_WORKFLOW = "structforge-shard"
+
+RUN_REGION = "run_region"
+EXECUTE_NODE = "execute_node"
+FINISH_EXECUTION = "finish_execution"
+RECORD_ROWS = "record_rows"
+OPEN_CHILD = "open_child"
+AWAIT_CHILD = "await_child"
+
+ATTRIBUTE_TENANT = "StructForgeTenant"
+ATTRIBUTE_WORKFLOW = "StructForgeWorkflow"
+ATTRIBUTE_TRIGGER = "StructForgeTrigger"
+ATTRIBUTE_STATUS = "StructForgeStatus"
+
+SYSTEM_FAULT = "SYSTEM_FAULT"  # type of the failure that is repeated without counting an attempt
+WORKER_LEAVES = "WORKER_LEAVES"  # a worker that shuts down hands its work back
+
+PAUSE = "pause"
+RESUME = "resume"
+SKIP = "skip"
+RETRY_NOW = "retry_now"
+STATE = "state"
+CHILD_COMMAND = "command"
+
+
+def temporal_id(tenant: str, execution_id: str) -> str:
+    """Id of the Temporal workflow of an execution."""
+    return f"{tenant}:{execution_id}"
+
+
+def idempotency_key(execution_id: str, path: str, iteration: tuple[int, ...] | list[int], generation: int) -> str:
+    """Key of a node execution, the same for all its attempts."""
+    return f"{execution_id}:{path}:{'.'.join(map(str, iteration))}:{generation}"
+
+
+@dataclass(slots=True)
+class ExecutionMeta:
+    """What every activity must know of its execution. Ids are UUID text, `started_at` seconds since the epoch."""
+
+    tenant: str
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    version_id: str
+    trigger: str = "manual"
+    started_at: float = 0.0
+    attempt: int = 1
+    depth: int = 0  # executions above this one, through `workflow` nodes
+
+
+@dataclass(slots=True)
+class ExecutionInput:
+    """Input of the Temporal workflow of an execution; `state` is set when it has continued as new."""
+
+    meta: dict[str, Any]
+    plan: dict[str, Any]
+    input: dict[str, Any]
+    trigger: int | None = None
+    trigger_output: dict[str, Any] | None = None
+    seed: list[Any] = field(default_factory=list[Any])
+    state: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class ShardInput:
+    """Input of the Temporal workflow that runs passes `low` to `high` of a loop.
+
+    `slice` is the cut of the loop's own frame that holds nothing but the loop; `opened` is what opening it found.
+    """
+
+    meta: dict[str, Any]
+    plan: dict[str, Any]
+    node: int
+    iteration: list[int]
+    generation: int
+    low: int
+    high: int
+    opened: dict[str, Any]
+    slice: dict[str, Any]
+    variables: dict[str, Any] = field(default_factory=dict[str, Any])
+    paused: bool = False
+    state: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class RegionRequest:
+    """Slices to drive for at most `budget_s`; `rows` are outcomes that only the interpreter knows so far."""
+
+    meta: dict[str, Any]
+    slices: list[Any]
+    budget_s: float
+    inline_limit: int
+    rows: list[Any] = field(default_factory=list[Any])
+
+
+@dataclass(slots=True)
+class RegionResult:
+    """What a region did.
+
+    `outcomes`: [slice number, work kind, subject, outcome] in the order they happened. `checkpoints`: [slice number,
+    node, value] of containers that are half way. `inner`: count and digest of rows inside containers, committed.
+    `more`: there is local work left.
+    """
+
+    outcomes: list[Any] = field(default_factory=list[Any])
+    checkpoints: list[Any] = field(default_factory=list[Any])
+    inner: list[int] = field(default_factory=lambda: [0, 0])
+    more: bool = False
+
+
+@dataclass(slots=True)
+class NodeRequest:
+    """One node execution. `attempts` have been used already; `again` asks to look them up in the record first."""
+
+    meta: dict[str, Any]
+    node: int
+    path: str
+    iteration: list[int]
+    generation: int
+    scope: dict[str, Any]
+    inline_limit: int
+    attempts: int = 0
+    again: bool = False
+
+
+@dataclass(slots=True)
+class FinishRequest:
+    """The end of an execution: `count` and `digest` over all its rows, `rows` those not known to be recorded."""
+
+    meta: dict[str, Any]
+    status: str
+    count: int
+    digest: int
+    finished_at: float
+    output: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    handled_failures: int = 0
+    rows: list[Any] = field(default_factory=list[Any])
+    final: bool = False  # every missing row has been sent: close whatever the count says
+
+
+@dataclass(slots=True)
+class RecordRequest:
+    """Rows to record, then the question whether all of `count` and `digest` are there (not asked if count < 0).
+
+    `low` and `high` narrow the question to the passes of a shard, below `path` and `iteration`.
+    """
+
+    meta: dict[str, Any]
+    rows: list[Any]
+    count: int = -1
+    digest: int = 0
+    path: str = ""
+    iteration: list[int] = field(default_factory=list[int])
+    low: int = 0
+    high: int = 0
+
+
+@dataclass(slots=True)
+class RecordReply:
+    """`present` None: everything is recorded. Otherwise [path, iteration, generation, digest] of what is."""
+
+    present: list[Any] | None = None
+
+
+@dataclass(slots=True)
+class ChildRequest:
+    """Open the execution that a `workflow` node asks for."""
+
+    meta: dict[str, Any]
+    path: str
+    iteration: list[int]
+    generation: int
+    opened: dict[str, Any]
+    started_at: float
+
+
+@dataclass(slots=True)
+class ChildReply:
+    """The child's input, or the failure that keeps it from starting."""
+
+    input: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class AwaitRequest:
+    """Wait for a Temporal workflow that an earlier run started."""
+
+    meta: dict[str, Any]
+    temporal_id: str
+
+
+@dataclass(slots=True)
+class AwaitReply:
+    """`status`: success, failed or cancelled, with the workflow's result or its failure's details."""
+
+    status: str
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Command:
+    """A person's word for a running execution or shard: pause, resume, skip, retry_now."""
+
+    name: str
+    path: str = ""
+    iteration: list[int] = field(default_factory=list[int])
+    output: dict[str, Any] | None = None
