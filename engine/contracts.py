@@ -16,6 +16,7 @@ RUN_REGION = "run_region"
 EXECUTE_NODE = "execute_node"
 FINISH_EXECUTION = "finish_execution"
 RECORD_ROWS = "record_rows"
+STORE_VALUE = "store_value"
 OPEN_CHILD = "open_child"
 AWAIT_CHILD = "await_child"
 
@@ -173,6 +174,14 @@ class RecordReply:
     """`present` None: everything is recorded. Otherwise [path, iteration, generation, digest] of what is."""
 
     present: list[Any] | None = None
+
+
+@dataclass(slots=True)
+class StoreRequest:
+    """A value to put into the object store as a whole, if it is larger than an inline output may be."""
+
+    meta: dict[str, Any]
+    value: dict[str, Any]
 
 
 @dataclass(slots=True)

@@ -17,8 +17,6 @@ class NodeTypeInfo(Protocol):
     @property
     def kind(self) -> Kind: ...
     @property
-    def default_timeout_s(self) -> float: ...
-    @property
     def reads_upstream(self) -> bool:
         """Whether its executor may look at the upstream output."""
         ...
@@ -35,6 +33,10 @@ class NodeTypeInfo(Protocol):
     @property
     def expression_names(self) -> tuple[str, ...]:
         """Names in scope of the expressions that the node evaluates itself, such as `item` and `index`."""
+        ...
+
+    def timeout_s_for(self, params: dict[str, Any]) -> float:
+        """Seconds that one attempt may take with these raw parameters."""
         ...
 
     def ports_for(self, params: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from engine.dag.bodies import bodies
 from engine.dag.catalogue import NodeCatalogue, NodeTypeInfo
-from engine.dag.durations import parse_duration
 from engine.dag.plan import HANDLERS, MAIN, Final, NodeKind, Plan, PlanGraph, PlanNode, Uses, connect
 from engine.dag.references import ReferenceParser, References
 from engine.dag.retry import RetryPolicy
@@ -23,6 +22,36 @@ def compile_plan(spec: WorkflowSpec, catalogue: NodeCatalogue, parser: Reference
     Raises: KeyError if it was not validated and names what is not there.
     """
     return _Compiler(spec, catalogue, parser).plan()
+
+
+def node_specs(spec: WorkflowSpec) -> list[NodeSpec]:
+    """Every node of a document in the order of `Plan.nodes`."""
+    found: list[NodeSpec] = []
+
+    def add(graph: GraphSpec) -> None:
+        for node in graph.nodes:
+            found.append(node)
+            for _, _, body in bodies(node):
+                add(body)
+
+    add(spec.graph)
+    add(spec.handlers)
+    return found
+
+
+def graph_outputs(spec: WorkflowSpec) -> list[tuple[Any, NodeSpec | None]]:
+    """Outputs of every graph, with the container it belongs to, in the order of `Plan.graphs`."""
+    found: list[tuple[Any, NodeSpec | None]] = [(spec.outputs, None), (None, None)]
+
+    def add(graph: GraphSpec) -> None:
+        for node in graph.nodes:
+            for _, _, body in bodies(node):
+                found.append((body.outputs, node))
+                add(body)
+
+    add(spec.graph)
+    add(spec.handlers)
+    return found
 
 
 class _Compiler:
@@ -138,6 +167,7 @@ class _Compiler:
             if container is not None and container.type == "loop":
                 trees += [(container.params.get(name), True) for name in PASS_PARAMS]
             graph.uses = self._uses(trees, ids)
+            graph.named = outputs is not None
             graph.closes = any(tree is not None for tree, _ in trees) or (graph.owner is not None and not graph.nodes)
 
     def _node_trees(self, node: PlanNode, spec: NodeSpec) -> list[tuple[Any, bool]]:
@@ -179,16 +209,8 @@ def _kind(info: NodeTypeInfo) -> NodeKind:
 
 
 def _timeout_s(node: NodeSpec, info: NodeTypeInfo) -> float:
-    """The bound of one attempt: the node's `timeout`, else room for a constant `timeout` parameter, else the type's."""
-    if node.timeout is not None:
-        return node.timeout.total_seconds()
-    parameter = node.params.get("timeout")
-    if info.kind in ("io", "local") and isinstance(parameter, str) and "{{" not in parameter:
-        try:
-            return parse_duration(parameter).total_seconds() + 1
-        except ValueError:
-            return info.default_timeout_s
-    return info.default_timeout_s
+    """The bound of one attempt: the node's `timeout`, else what the type gives for its parameters."""
+    return node.timeout.total_seconds() if node.timeout is not None else info.timeout_s_for(node.params)
 
 
 def _at(tree: Any, path: tuple[str | int, ...]) -> Any:

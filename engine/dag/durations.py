@@ -12,10 +12,11 @@ _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SHORT = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _ISO = re.compile(
-    r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+(?:\.\d+)?)D)?(?:T(?:(?P<h>\d+(?:\.\d+)?)H)?(?:(?P<m>\d+(?:\.\d+)?)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?",
+    r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+(?:\.\d+)?)D)?(?:T(?=\d)(?:(?P<h>\d+(?:\.\d+)?)H)?(?:(?P<m>\d+(?:\.\d+)?)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?",
     re.ASCII,
 )
 LONGEST = timedelta(days=3650)
+_LONGEST_TEXT = 64
 
 
 def parse_duration(text: str) -> timedelta:
@@ -23,7 +24,7 @@ def parse_duration(text: str) -> timedelta:
 
     Raises: ValueError if the text is neither short form nor ISO 8601, or longer than ten years.
     """
-    stripped = text.strip()[:64]
+    stripped = text.strip() if len(text) <= _LONGEST_TEXT else ""
     if _SHORT.fullmatch(stripped):
         milliseconds = sum(float(number) * _UNIT_MS[unit] for number, unit in _PART.findall(stripped))
         return _bounded(milliseconds, text)
@@ -43,11 +44,14 @@ def _bounded(milliseconds: float, text: str) -> timedelta:
 
 def format_duration(duration: timedelta) -> str:
     """The shortest text that `parse_duration` reads back to the same duration."""
-    milliseconds = round(duration / timedelta(milliseconds=1))
+    microseconds = duration // timedelta(microseconds=1)
+    whole, rest = divmod(microseconds, 1000)
+    if rest:
+        return f"{whole}.{rest:03d}".rstrip("0") + "ms"
     for unit in ("d", "h", "m", "s"):
-        if milliseconds and milliseconds % _UNIT_MS[unit] == 0:
-            return f"{milliseconds // _UNIT_MS[unit]}{unit}"
-    return f"{milliseconds}ms"
+        if whole and whole % _UNIT_MS[unit] == 0:
+            return f"{whole // _UNIT_MS[unit]}{unit}"
+    return f"{whole}ms"
 
 
 def _from_document(value: Any) -> Any:

@@ -180,10 +180,10 @@ class Frame:
 
 
 def leaf_outputs(frame: Frame, leaves: list[PlanNode]) -> Value:
-    """The result of a graph that names no outputs: its leaves' outputs by id, pruned and unrun ones left out."""
+    """The result of a graph that names no outputs: by id, the outputs of its leaves that emitted a port."""
     members: dict[str, Value] = {}
     for node in leaves:
         state = frame.nodes[node.index]
-        if state.status in ("success", "failed") or (state.status == "skipped" and state.reason != "when"):
+        if state.port is not None:
             members[node.id] = state.output
     return mapping(members)

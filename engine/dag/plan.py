@@ -71,6 +71,7 @@ class PlanGraph:
     nodes: tuple[int, ...] = ()  # document order
     edges: tuple[tuple[int, str, int], ...] = ()  # source node, source port, target node
     closes: bool = False  # its end needs evaluation: outputs, break_condition, condition
+    named: bool = False  # it names outputs; otherwise its leaves are its result
     uses: Uses = field(default_factory=Uses)  # of that evaluation
 
 
@@ -208,7 +209,8 @@ def _node_from_wire(index: int, row: list[Any]) -> PlanNode:
 
 def _graph_to_wire(graph: PlanGraph) -> list[Any]:
     edges = [[source, 0 if port == "out" else port, target] for source, port, target in graph.edges]
-    return [graph.id, graph.owner, list(graph.nodes), edges, int(graph.closes), graph.uses.to_wire()]
+    flags = int(graph.closes) | int(graph.named) << 1
+    return [graph.id, graph.owner, list(graph.nodes), edges, flags, graph.uses.to_wire()]
 
 
 def _graph_from_wire(index: int, row: list[Any]) -> PlanGraph:
@@ -218,6 +220,7 @@ def _graph_from_wire(index: int, row: list[Any]) -> PlanGraph:
         owner=row[1],
         nodes=tuple(row[2]),
         edges=tuple((edge[0], edge[1] or "out", edge[2]) for edge in row[3]),
-        closes=bool(row[4]),
+        closes=bool(row[4] & 1),
+        named=bool(row[4] & 2),
         uses=Uses.from_wire(row[5]),
     )

@@ -12,7 +12,7 @@ from engine.dag.frame import Frame
 from engine.dag.outcome import TERMINAL
 from engine.dag.plan import PlanNode, Uses
 from engine.dag.state import Run
-from engine.dag.values import NULL, wire_size
+from engine.dag.values import NULL, Value, mapping, wire_size
 from engine.dag.work import Work
 
 UNSEEN: list[Any] = ["pending", NULL]
@@ -49,9 +49,15 @@ def scope_of(run: Run, work: Work) -> dict[str, Any]:
     scope = frame_scope(run, frame, uses_of(run, work))
     if node is not None and needs_upstream(node):
         scope["u"] = run.upstream_of(frame, node)
-    if work.kind == "pass" and frame.graph.owner is not None:
-        scope["u"] = frame.upstream
+    if work.kind == "pass" and not frame.graph.named:
+        scope["leaves"] = leaves_of(run, frame)
     return scope
+
+
+def leaves_of(run: Run, frame: Frame) -> Value:
+    """The result of a graph that names no outputs: by id, the outputs of its leaves that emitted a port."""
+    views = {node.id: view_of(run, frame, node.index) for node in run.plan.leaves(frame.graph)}
+    return mapping({name: view[1] for name, view in views.items() if len(view) > 2 and view[2]})
 
 
 def needs_upstream(node: PlanNode) -> bool:

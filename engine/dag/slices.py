@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.dag.frame import Frame, NodeState
+from engine.dag.outcome import Outcome
 from engine.dag.plan import Plan, PlanNode, Uses
 from engine.dag.scope import frame_scope, needs_upstream, view_of
 from engine.dag.snapshot import restore_container
@@ -48,6 +49,21 @@ def _cut_frame(run: Run, frame: Frame, works: list[Work]) -> dict[str, Any]:
     if closes and frame.graph.closes:
         cut_frame["c"] = 2 if closing else 1
     return cut_frame
+
+
+def cut_container(run: Run, frame: Frame, node: PlanNode) -> dict[str, Any]:
+    """The slice of one container alone, with everything that its body refers to, for a shard."""
+    reached = [node.index]
+    uses = _all_uses(run.plan, frame, reached, closes=False)
+    return {
+        "g": frame.graph.index,
+        "it": list(frame.iteration),
+        "gen": frame.generation,
+        "n": _nodes_of(run.plan, frame, reached, {}),
+        "s": frame_scope(run, frame, Uses((), uses.variables, uses.names)),
+        "o": _views(run, frame, reached, uses),
+        "u": frame.upstream,
+    }
 
 
 def _reach(run: Run, frame: Frame, start: list[int]) -> list[int]:
@@ -109,6 +125,8 @@ def _all_uses(plan: Plan, frame: Frame, reached: list[int], *, closes: bool) -> 
             add(plan.graphs[graph].uses)
     if closes:
         add(frame.graph.uses)
+        if not frame.graph.named:
+            nodes.update(dict.fromkeys(leaf.index for leaf in plan.leaves(frame.graph)))
     return Uses(tuple(nodes), tuple(variables), tuple(names))
 
 
@@ -142,12 +160,26 @@ def _is_within(run: Run, index: int, inside: set[int]) -> bool:
     return False
 
 
+def hands_back(node: PlanNode, outcome: Outcome) -> bool:
+    """Whether a region leaves the node to the interpreter: it failed and its policy may try it again."""
+    return outcome.status == "left" or (outcome.status == "failed" and node.retry is not None)
+
+
 class Slice:
     """A slice as a run of its own, inside a region."""
 
-    def __init__(self, plan: Plan, wire: dict[str, Any], now: float, checkpoints: dict[int, dict[str, Any]]) -> None:
-        self.checkpoints = checkpoints  # of containers that an earlier region left half way, read from their values
-        self.run = Run(plan, expand_local=True, hand_back=True)
+    def __init__(
+        self,
+        plan: Plan,
+        wire: dict[str, Any],
+        now: float,
+        checkpoints: dict[int, dict[str, Any]] | None = None,
+        *,
+        expand_local: bool = True,
+        shard_passes: int = 0,
+    ) -> None:
+        self.checkpoints = checkpoints or {}  # of containers that an earlier region left half way
+        self.run = Run(plan, expand_local=expand_local, hand_back=True, shard_passes=shard_passes)
         self.run.now = now
         self.frame = Frame(plan.graphs[wire["g"]], tuple(wire["it"]), wire["gen"], None)
         self.closes = int(wire.get("c", 0))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.dag.control.loop import Loop
@@ -48,6 +49,10 @@ def resolve_failure(node: PlanNode, error: dict[str, Any], upstream: Value) -> t
     return "failed", NULL, None
 
 
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
 class Run:
     """The state of a graph run, with everything nested in it.
 
@@ -73,6 +78,7 @@ class Run:
         self.works: dict[WorkKey, Work] = {}
         self.outer: dict[int, list[Any]] = {}  # views of nodes that are not in any frame here
         self.root_ended: Callable[[Frame], None] = lambda _frame: None
+        self.handed_back: Callable[[PlanNode, Outcome], None] = lambda _node, _outcome: None
         self._ready: list[Work] = []
         self._cancels: list[WorkKey] = []
         self._settled: list[Settled] = []
@@ -174,6 +180,14 @@ class Run:
         state.status, state.output = "closing" if kind == "assign" else "queued", output
         frame.active += 1
         self._issue(kind, node.index, frame.iteration, state.generation)
+
+    def start_passes(self, frame: Frame, node: PlanNode, opened: dict[str, Any], variables: dict[str, Value]) -> None:
+        """Start a loop that has been opened elsewhere, for a range of its passes."""
+        state = frame.nodes[node.index]
+        state.status, state.opened, state.attempts, state.started_at = "running", opened, 1, self.now
+        state.generation = state.generation or frame.generation
+        frame.active += 1
+        self._open_loop(frame, node, state, variables)
 
     def issue_closing(self, kind: WorkKind, frame: Frame) -> None:
         """Ask for the evaluation of a frame's end: `pass` or `outputs`."""
@@ -385,7 +399,9 @@ class Run:
         state = frame.nodes[node.index]
         error = outcome.error or error_dict(EXECUTION_FAILED, f"{outcome.status} without an error")
         state.error = error
-        if frame.stopping:
+        if self.hand_back and node.retry is not None and frame.parent is None:
+            self.handed_back(node, outcome)  # the node stays open here: its owner decides
+        elif frame.stopping:
             self._settle(frame, node.index, "failed", None)
         elif self._may_retry(node, state, outcome):
             self._wait_for_retry(frame, node, state)
@@ -457,8 +473,11 @@ class Run:
         else:
             self._issue("child", node.index, frame.iteration, state.generation)
 
-    def _open_loop(self, frame: Frame, node: PlanNode, state: NodeState) -> None:
+    def _open_loop(
+        self, frame: Frame, node: PlanNode, state: NodeState, variables: dict[str, Value] | None = None
+    ) -> None:
         loop = Loop(state.opened or {}, state.generation)
+        loop.variables.update(variables or {})
         self.containers[(node.index, frame.iteration)] = loop
         count = loop.opened.get("count")
         whole = "high" not in loop.opened
@@ -486,7 +505,7 @@ class Run:
             self._check_container(frame, node)
 
     def _delay_ended(self, frame: Frame, node: PlanNode, state: NodeState) -> None:
-        output = inline({"started_at": state.started_at, "ended_at": self.now})
+        output = inline({"started_at": _iso(state.started_at), "ended_at": _iso(self.now)})
         self._after_opened(frame, node, Outcome("success", output=output, attempts=1, finished_at=self.now))
 
     def _child_done(self, work: Work, outcome: Outcome) -> None:

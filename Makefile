@@ -1,0 +1,57 @@
+# Everything from a machine with Python 3.11+ and make:  make run   |   make test   |   make check
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What the environment is made of; it is built again when one of them changes.
+STAMP := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# An environment that happens to be active must not receive the packages.
+unexport VIRTUAL_ENV PYTHONHOME
+
+# uv, because it takes half the time; pip where uv finds no way, for pip alone knows the machine's pip settings.
+install = { test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.5'; } && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || \
+	{ echo "uv did not succeed; trying pip ..." >&2; $(BIN)/python -m pip install --quiet $(1); }
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test check format lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+venv: $(STAMP) ## the environment in .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "StructForge needs Python 3.11 or newer ('$(PYTHON)' is not); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) (half a minute the first time) ..."
+	@$(call install,--require-hashes -r requirements.lock)
+	@$(call install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+run: $(STAMP) ## the whole system, the example workflow on it, then serve until Ctrl-C
+	@exec $(BIN)/structforge up --demo
+
+test: $(STAMP) ## all tests, on real servers
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, format, types, import contracts, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture
+
+format: $(STAMP) ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Nothing of the machine that made it stands in the lock: no index, no folder of wheels.
+lock: $(STAMP) ## requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade --output-file requirements.lock
+
+clean: ## remove environment and caches; the data folder stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,178 @@
+"""The Temporal activities, as the worker registers them. Each is thin: the work stands in the modules beside this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity
+
+from engine.activities.children import await_child, open_child
+from engine.activities.failures import system_fault, worker_leaves
+from engine.activities.node import HEARTBEAT_S, NodeRun
+from engine.activities.region import Region
+from engine.activities.rows import row_of_wire
+from engine.activities.runtime import Runtime
+from engine.contracts import (
+    AWAIT_CHILD,
+    EXECUTE_NODE,
+    FINISH_EXECUTION,
+    OPEN_CHILD,
+    RECORD_ROWS,
+    RUN_REGION,
+    STORE_VALUE,
+    AwaitReply,
+    AwaitRequest,
+    ChildReply,
+    ChildRequest,
+    FinishRequest,
+    NodeRequest,
+    RecordReply,
+    RecordRequest,
+    RegionRequest,
+    RegionResult,
+    StoreRequest,
+)
+from engine.errors import SystemFault
+from models.rows import Finish, Message, Present, Scope
+from models.tenancy import mint_tenant
+
+
+class Activities:
+    """Activities bound to the runtime of this worker process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [
+            self.run_region,
+            self.execute_node,
+            self.finish_execution,
+            self.record_rows,
+            self.store_value,
+            self.open_child,
+            self.await_child,
+        ]
+
+    @activity.defn(name=RUN_REGION)
+    async def run_region(self, request: RegionRequest) -> RegionResult:
+        """Drive slices of local nodes; see `engine.activities.region`."""
+        beats = None if activity.info().is_local else asyncio.create_task(_beat())
+        try:
+            runtime = await self._runtime.execution(request.meta)
+            for row in request.rows:
+                self._runtime.recorder.record(row_of_wire(row, request.meta))
+            return await Region(runtime, request).drive()
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                raise worker_leaves() from None
+            raise
+        finally:
+            if beats is not None:
+                beats.cancel()
+
+    @activity.defn(name=EXECUTE_NODE)
+    async def execute_node(self, request: NodeRequest) -> list[Any]:
+        """Run one node; see `engine.activities.node`."""
+        try:
+            return await NodeRun(await self._runtime.execution(request.meta), request).run()
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+
+    @activity.defn(name=FINISH_EXECUTION)
+    async def finish_execution(self, request: FinishRequest) -> RecordReply:
+        """Close the record of an execution in one transaction, or answer which outcomes it has."""
+        try:
+            result = await self._runtime.recorder.finish(_finish_of(request))
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+        return RecordReply(None if result.closed else _present(result.present or []))
+
+    @activity.defn(name=RECORD_ROWS)
+    async def record_rows(self, request: RecordRequest) -> RecordReply:
+        """Record rows that only the interpreter has, and compare the record with its count."""
+        recorder, tenant = self._runtime.recorder, mint_tenant(request.meta["tenant"])
+        try:
+            await recorder.record_now([row_of_wire(row, request.meta) for row in request.rows])
+            if request.count < 0:
+                return RecordReply()
+            answer = await recorder.confirm(
+                tenant, UUID(request.meta["execution_id"]), request.count, request.digest, _scope_of(request)
+            )
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+        return RecordReply(None if answer.complete else _present(answer.present or []))
+
+    @activity.defn(name=STORE_VALUE)
+    async def store_value(self, request: StoreRequest) -> dict[str, Any]:
+        """Put a value made of many parts into the object store as one."""
+        runtime = self._runtime
+        tenant = mint_tenant(request.meta["tenant"])
+        try:
+            data = await runtime.values.load(tenant, request.value)
+            return await runtime.values.store(tenant, data, runtime.inline_limit)
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+
+    @activity.defn(name=OPEN_CHILD)
+    async def open_child(self, request: ChildRequest) -> ChildReply:
+        """Make the execution row of a child workflow and give its input."""
+        try:
+            return await open_child(self._runtime, request)
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+
+    @activity.defn(name=AWAIT_CHILD)
+    async def await_child(self, request: AwaitRequest) -> AwaitReply:
+        """Wait for a child that an earlier run of the Temporal workflow started."""
+        beats = asyncio.create_task(_beat())
+        try:
+            return await await_child(self._runtime.temporal, request)
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                raise worker_leaves() from None
+            raise
+        finally:
+            beats.cancel()
+
+
+async def _beat() -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        activity.heartbeat()
+
+
+def _finish_of(request: FinishRequest) -> Finish:
+    meta = request.meta
+    payload = {"execution_id": meta["execution_id"], "workflow_id": meta["workflow_id"], "status": request.status}
+    return Finish(
+        tenant=mint_tenant(meta["tenant"]),
+        execution_id=UUID(meta["execution_id"]),
+        status=request.status,
+        count=-1 if request.final else request.count,
+        digest=request.digest,
+        finished_at=datetime.fromtimestamp(request.finished_at, UTC),
+        output=request.output,
+        error=request.error,
+        attempt=meta["attempt"],
+        handled_failures=request.handled_failures,
+        rows=tuple(row_of_wire(row, meta) for row in request.rows),
+        messages=(Message("execution_finished", payload),),
+    )
+
+
+def _present(rows: list[Present]) -> list[Any]:
+    return [[row.node_path, list(row.iteration), row.generation, row.digest] for row in rows]
+
+
+def _scope_of(request: RecordRequest) -> Scope | None:
+    if not request.path:
+        return None
+    place = tuple(request.iteration)
+    return Scope(f"{request.path}.", (*place, request.low), (*place, request.high))

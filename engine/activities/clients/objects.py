@@ -1,0 +1,178 @@
+"""The object store: large node outputs, content-addressed under their tenant, in a folder or any S3 bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+import orjson
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, from_url
+
+from engine.dag.values import Value, inline, stored
+from engine.errors import EXPRESSION_ERROR, RESOURCE_EXHAUSTED, NodeError, NotFound, SystemFault
+from models.tenancy import TenantId
+
+INLINE_LIMIT_BYTES = 32_768
+CACHE_BYTES = 64 * 1024 * 1024
+OFF_LOOP_BYTES = 256 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_FULL = re.compile(r"os error (?:28|122|27)\b|No space left|QuotaExceeded|EntityTooLarge|StorageFull")
+_JSON_ONLY = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+class ObjectStore:
+    """Bytes by the SHA-256 of what they are. A write is atomic: an object is whole or not there."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> ObjectStore:
+        """`file:///folder` (made if missing), `s3://bucket/prefix`, `memory:///`; `options` go to the S3 client."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            folder = Path(unquote(parts.path))
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return cls(LocalStore(folder))
+        return cls(from_url(url, **options))
+
+    async def put(self, tenant: TenantId, data: bytes) -> str:
+        """Store bytes and return their SHA-256, hexadecimal. Storing the same bytes again is harmless.
+
+        Raises: NodeError RESOURCE_EXHAUSTED if the store is full; SystemFault if it does not answer.
+        """
+        digest = await _digest(data)
+        try:
+            # Written even if it is there: that renews its age, so the sweeper does not take what is in use again.
+            await obstore.put_async(self._store, object_path(tenant, digest), data)
+        except (BaseError, OSError) as error:
+            raise _fault(error, "store", digest) from error
+        return digest
+
+    async def get(self, tenant: TenantId, sha256: str) -> bytes:
+        """The bytes of that SHA-256.
+
+        Raises: ValueError if it is no SHA-256; NotFound; SystemFault if the store does not answer or the content is
+        not what its name says.
+        """
+        path = object_path(tenant, sha256)
+        try:
+            data = bytes(await (await obstore.get_async(self._store, path)).bytes_async())
+        except FileNotFoundError:
+            raise NotFound(f"object {sha256} is not there") from None
+        except (BaseError, OSError) as error:
+            raise _fault(error, "read", sha256) from error
+        if await _digest(data) != sha256:
+            raise SystemFault(f"object {sha256} is damaged: its content has another digest", code="OBJECT_DAMAGED")
+        return data
+
+    async def exists(self, tenant: TenantId, sha256: str) -> bool:
+        """Raises: ValueError if it is no SHA-256; SystemFault if the store does not answer."""
+        try:
+            await obstore.head_async(self._store, object_path(tenant, sha256))
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise _fault(error, "find", sha256) from error
+        return True
+
+
+class Values:
+    """Node data to Values and back; see `engine.dag.values` for the forms.
+
+    Parsed objects are kept in memory up to `cache_bytes` of JSON and shared: nobody may change what `load` returns.
+    """
+
+    def __init__(self, objects: ObjectStore, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self._objects = objects
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+        self._cache: OrderedDict[tuple[TenantId, str], tuple[Any, int]] = OrderedDict()
+        self._loading: dict[tuple[TenantId, str], asyncio.Task[Any]] = {}
+
+    async def store(self, tenant: TenantId, data: Any, inline_limit: int = INLINE_LIMIT_BYTES) -> Value:
+        """Data as an inline Value, or as a reference if its JSON is longer than `inline_limit` bytes.
+
+        Raises: NodeError if the data are no JSON data, or the store is full; SystemFault if it does not answer.
+        """
+        raw = _to_json(data)
+        if len(raw) <= inline_limit:
+            return inline(data, len(raw))
+        return stored(await self._objects.put(tenant, raw), len(raw))
+
+    async def load(self, tenant: TenantId, value: Value) -> Any:
+        """The data of a Value of any form; the result is not to be changed.
+
+        Raises: NotFound, SystemFault as `ObjectStore.get`; IndexError for an element past its list's end.
+        """
+        if "v" in value:
+            return value["v"]
+        if "r" in value:
+            return await self._stored(tenant, value["r"])
+        if "e" in value:
+            whole, index = value["e"]
+            return (await self.load(tenant, whole))[index]
+        if "l" in value:
+            return [await self.load(tenant, item) for item in value["l"]]
+        return {key: await self.load(tenant, item) for key, item in value["o"].items()}
+
+    async def _stored(self, tenant: TenantId, sha256: str) -> Any:
+        key = (tenant, sha256)
+        cached = self._cache.get(key)
+        if cached is not None:
+            self._cache.move_to_end(key)
+            return cached[0]
+        # Readers of one object at the same time read it once; one that is cancelled does not take it from the others.
+        task = self._loading.get(key)
+        if task is None:
+            task = self._loading[key] = asyncio.create_task(self._read(key))
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _read(self, key: tuple[TenantId, str]) -> Any:
+        raw = await self._objects.get(*key)
+        data = await asyncio.to_thread(orjson.loads, raw) if len(raw) > OFF_LOOP_BYTES else orjson.loads(raw)
+        self._remember(key, data, len(raw))
+        return data
+
+    def _remember(self, key: tuple[TenantId, str], data: Any, size: int) -> None:
+        if size > self._cache_bytes:
+            return
+        self._cache[key] = (data, size)
+        self._cached_bytes += size
+        while self._cached_bytes > self._cache_bytes:
+            _, (_, dropped) = self._cache.popitem(last=False)
+            self._cached_bytes -= dropped
+
+
+def object_path(tenant: TenantId, sha256: str) -> str:
+    """Where an object stands: `{tenant}/{first two digits}/{sha256}`. Raises: ValueError if it is no SHA-256."""
+    if _SHA256.fullmatch(sha256) is None:
+        raise ValueError("an object's name is 64 lower-case hexadecimal digits")
+    return f"{tenant}/{sha256[:2]}/{sha256}"
+
+
+async def _digest(data: bytes) -> str:
+    if len(data) <= OFF_LOOP_BYTES:
+        return hashlib.sha256(data).hexdigest()
+    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
+
+
+def _to_json(data: Any) -> bytes:
+    try:
+        return orjson.dumps(data, option=_JSON_ONLY)
+    except (TypeError, ValueError) as error:
+        raise NodeError(f"the output is no JSON data: {error}", code=EXPRESSION_ERROR) from None
+
+
+def _fault(error: Exception, verb: str, sha256: str) -> NodeError | SystemFault:
+    if _FULL.search(str(error)):
+        return NodeError("the object store is full: free space or raise its quota", code=RESOURCE_EXHAUSTED)
+    return SystemFault(f"the object store could not {verb} {sha256}: {type(error).__name__}")

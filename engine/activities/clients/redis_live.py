@@ -1,0 +1,207 @@
+"""The live view in Redis: what runs at this moment, for whoever watches.
+
+`sf:{tenant}:execution:{id}` is a hash of the execution's `status` and the number of its nodes by status (`n:success`,
+...); `sf:{tenant}:execution:{id}:nodes` holds each node's status, so that counting a repeated outcome twice is
+impossible. `sf:{tenant}:events` is a stream of all changes, bounded. Losing Redis costs liveness and never data: every
+failure here is counted and logged, and the work goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from models.rows import STATUS_RANK, TERMINAL_EXECUTION_STATUSES, TERMINAL_RANK, NodeRow
+from models.tenancy import TenantId
+
+KEEP_FINISHED_S = 24 * 3600
+KEEP_RUNNING_S = 7 * 24 * 3600  # what a lost process left behind goes away too
+STREAM_LENGTH = 10_000
+MAX_WAITING = 20_000
+_BATCH = 500
+_log = logging.getLogger(__name__)
+
+# KEYS: hash, nodes, stream. ARGV: execution, seconds to keep, stream length, then for each node: its key, its status,
+# its precedence. An outcome that is not newer than the known one changes nothing.
+_NODES_SCRIPT = """
+if redis.call('HEXISTS', KEYS[1], 'finished') == 1 then return 0 end
+for i = 4, #ARGV, 3 do
+    local known = redis.call('HGET', KEYS[2], ARGV[i])
+    local old_status, old_precedence
+    if known then old_status, old_precedence = string.match(known, '^(%a+):(.*)$') end
+    if not known or ARGV[i + 2] > old_precedence then
+        if old_status then redis.call('HINCRBY', KEYS[1], 'n:' .. old_status, -1) end
+        redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[i + 1], 1)
+        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2])
+        redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*',
+            'execution', ARGV[1], 'node', ARGV[i], 'status', ARGV[i + 1])
+    end
+end
+redis.call('HSETNX', KEYS[1], 'status', 'running')
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveExecution:
+    """What the live view knows of an execution; `nodes` counts node executions by status."""
+
+    status: str
+    nodes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    tenant: TenantId
+    execution_id: UUID
+    status: str
+
+
+class LiveView:
+    """Writes behind, in one pipeline for each batch; `failures` and `dropped` count what did not get there."""
+
+    def __init__(self, client: Redis) -> None:
+        self._redis = client
+        self._script = client.register_script(_NODES_SCRIPT)
+        self._waiting: deque[NodeRow | _Status] = deque()
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sender: asyncio.Task[None] | None = None
+        self.failures = 0
+        self.dropped = 0
+
+    @classmethod
+    def open(cls, url: str) -> LiveView:
+        """A view on the server at `url`; connects when there is something to say."""
+        client = Redis.from_url(url, decode_responses=True, socket_timeout=5, socket_connect_timeout=5)
+        return cls(client)
+
+    def publish_nodes(self, rows: Iterable[NodeRow]) -> None:
+        """Show outcomes, soon. Never waits, never raises."""
+        for row in rows:
+            self._enqueue(row)
+
+    def publish_status(self, tenant: TenantId, execution_id: UUID, status: str) -> None:
+        """Show an execution's status, soon; a final one starts the day after which the execution leaves the view."""
+        self._enqueue(_Status(tenant, execution_id, status))
+
+    async def execution(self, tenant: TenantId, execution_id: UUID) -> LiveExecution | None:
+        """What is known of an execution; None if nothing is, or Redis is away: then PostgreSQL is to be asked."""
+        try:
+            raw: Any = await cast("Any", self._redis.hgetall(_key(tenant, execution_id)))
+        except (RedisError, OSError) as error:
+            self._note_failure(error)
+            return None
+        if not raw:
+            return None
+        nodes = {name[2:]: int(value) for name, value in raw.items() if name.startswith("n:") and int(value) > 0}
+        return LiveExecution(raw.get("status", "running"), nodes)
+
+    async def drain(self, timeout_s: float = 5) -> None:
+        """Wait until everything is shown or given up, for `timeout_s` at most."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("the live view lags behind by %d changes", len(self._waiting))
+
+    async def close(self) -> None:
+        await self.drain(timeout_s=2)
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+        await self._redis.aclose()
+
+    def _enqueue(self, change: NodeRow | _Status) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(change)
+        self._idle.clear()
+        self._work.set()
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_forever(), name="live view")
+
+    async def _send_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            try:
+                await self._send(batch)
+            except (RedisError, OSError) as error:
+                self._note_failure(error)
+                self.dropped += len(batch)
+                await asyncio.sleep(0.2)
+            if not self._waiting:
+                self._work.clear()
+                self._idle.set()
+
+    async def _send(self, batch: list[NodeRow | _Status]) -> None:
+        nodes: dict[tuple[TenantId, UUID], list[NodeRow]] = {}
+        statuses: list[_Status] = []
+        for change in batch:
+            if isinstance(change, NodeRow):
+                nodes.setdefault((change.tenant, change.execution_id), []).append(change)
+            else:
+                statuses.append(change)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for (tenant, execution_id), rows in nodes.items():
+                await self._add_nodes(pipe, tenant, execution_id, rows)
+            for status in statuses:
+                _add_status(pipe, status)
+            await pipe.execute()
+
+    async def _add_nodes(self, pipe: Any, tenant: TenantId, execution_id: UUID, rows: list[NodeRow]) -> None:
+        key = _key(tenant, execution_id)
+        arguments: list[str | int] = [str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH]
+        for row in rows:
+            arguments += [_node_name(row), row.status, _sortable(row)]
+        await cast("Any", self._script(keys=[key, f"{key}:nodes", _stream(tenant)], args=arguments, client=pipe))
+
+    def _note_failure(self, error: Exception) -> None:
+        self.failures += 1
+        if self.failures == 1 or self.failures % 100 == 0:
+            _log.warning("Redis does not answer (%d times so far): %s", self.failures, error)
+
+
+def _add_status(pipe: Any, change: _Status) -> None:
+    key = _key(change.tenant, change.execution_id)
+    final = change.status in TERMINAL_EXECUTION_STATUSES
+    pipe.hset(key, mapping={"status": change.status, **({"finished": 1} if final else {})})
+    for name in (key, f"{key}:nodes"):
+        pipe.expire(name, KEEP_FINISHED_S if final else KEEP_RUNNING_S)
+    event = {"execution": str(change.execution_id), "status": change.status}
+    pipe.xadd(_stream(change.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
+
+
+def _key(tenant: TenantId, execution_id: UUID) -> str:
+    return f"sf:{tenant}:execution:{execution_id}"
+
+
+def _stream(tenant: TenantId) -> str:
+    return f"sf:{tenant}:events"
+
+
+def _node_name(row: NodeRow) -> str:
+    iteration = "".join(f"[{number}]" for number in row.iteration)
+    return f"{row.node_path}{iteration}" + (f"#{row.generation}" if row.generation else "")
+
+
+def _sortable(row: NodeRow) -> str:
+    """The row's precedence as text that compares the same way."""
+    attempt, rank, attempts, lost = row.precedence
+    return f"{attempt:06d}{rank}{attempts:06d}{lost:06d}"
+
+
+assert max(STATUS_RANK.values()) < TERMINAL_RANK < 10  # one digit in `_sortable`

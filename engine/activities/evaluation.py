@@ -1,0 +1,308 @@
+"""Evaluation: runs pieces of work in waves, so that the templates of many nodes share one call to the sandbox.
+
+A wave goes through the same steps for all its tasks: `when`, `inputs`, parameters, the node itself, `assign`. A task
+that fails or is skipped drops out; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.activities.program import GraphProgram, NodeProgram, filled
+from engine.activities.runtime import ExecutionRuntime
+from engine.contracts import idempotency_key
+from engine.dag.outcome import Outcome
+from engine.dag.values import NULL, Value
+from engine.dag.work import Work
+from engine.errors import EXECUTION_FAILED, TIMEOUT, NodeError
+from engine.expressions import Request, Template, render_many
+from engine.nodes.base import NodeContext, NodeResult
+
+
+@dataclass(slots=True)
+class Task:
+    """A piece of work with the data that it may see. `outcome` is set when it is over."""
+
+    work: Work
+    wire: dict[str, Any]
+    attempt: int = 1
+    scope: dict[str, Any] = field(default_factory=dict[str, Any])
+    program: NodeProgram | None = None
+    graph: GraphProgram | None = None
+    rendered: Any = None
+    outcome: Outcome | None = None
+    started_at: float = 0.0
+    credential: Any = None
+    output: Value | None = None  # of a node whose assign is evaluated alone
+
+    def fail(self, error: NodeError, attempts: int = 1) -> None:
+        now = time.time()
+        self.outcome = Outcome(
+            "failed", error=error.as_dict(), attempts=attempts, started_at=self.started_at, finished_at=now
+        )
+
+
+class Evaluation:
+    """Evaluates the work of one execution."""
+
+    def __init__(self, runtime: ExecutionRuntime, inline_limit: int) -> None:
+        self._runtime = runtime
+        self._shared = runtime.shared
+        self._inline_limit = inline_limit
+
+    async def run(self, tasks: Sequence[Task]) -> None:
+        """Give every task its outcome."""
+        now = time.time()
+        for task in tasks:
+            task.started_at = now
+            try:
+                task.scope = await self._runtime.scopes.read(task.wire)
+                self._prepare(task)
+            except NodeError as error:
+                task.fail(error)
+        nodes = [task for task in tasks if task.program is not None and task.outcome is None]
+        await self._run_nodes(nodes)
+        await self._run_ends([task for task in tasks if task.graph is not None and task.outcome is None])
+
+    def _prepare(self, task: Task) -> None:
+        if task.work.kind in ("pass", "outputs"):
+            task.graph = self._runtime.program.graph(task.work.subject)
+        else:
+            task.program = self._runtime.program.node(task.work.subject)
+
+    # ---- nodes
+
+    async def _run_nodes(self, tasks: list[Task]) -> None:
+        assigns = [task for task in tasks if task.work.kind == "assign"]
+        others = [task for task in tasks if task.work.kind != "assign"]
+        others = await self._check_when(others)
+        others = await self._render_inputs(others)
+        others = await self._render_params(others)
+        for task in others:
+            await self._run_one(task)
+        for task in assigns:
+            task.scope["nodes"][_program(task).node.id] = {
+                "status": "success",
+                "output": await self._runtime.scopes.data(task.output or NULL),
+                "error": None,
+                "ports": {},
+            }
+            task.outcome = Outcome("success", started_at=task.started_at, finished_at=task.started_at)
+        done = [task for task in (*others, *assigns) if task.outcome is not None and task.outcome.status == "success"]
+        await self._assign([task for task in done if task.work.kind in ("node", "assign")])
+
+    async def _check_when(self, tasks: list[Task]) -> list[Task]:
+        asked = [task for task in tasks if _program(task).when is not None]
+        for task, result in zip(asked, await self._render([(_program(t).when, t) for t in asked]), strict=True):
+            if isinstance(result, NodeError):
+                task.fail(result)
+            elif not result:
+                task.outcome = Outcome(
+                    "skipped", reason="when", attempts=0, started_at=task.started_at, finished_at=task.started_at
+                )
+        return _unsettled(tasks)
+
+    async def _render_inputs(self, tasks: list[Task]) -> list[Task]:
+        asked = [task for task in tasks if _program(task).inputs is not None]
+        for task, result in zip(asked, await self._render([(_program(t).inputs, t) for t in asked]), strict=True):
+            if isinstance(result, NodeError):
+                task.fail(result)
+            else:
+                task.scope["inputs"] = result
+        return _unsettled(tasks)
+
+    async def _render_params(self, tasks: list[Task]) -> list[Task]:
+        for task, result in zip(tasks, await self._render([(_program(t).params, t) for t in tasks]), strict=True):
+            if isinstance(result, NodeError):
+                task.fail(result)
+            else:
+                task.rendered = result
+        return _unsettled(tasks)
+
+    async def _render(self, pairs: list[tuple[Template | None, Task]]) -> list[Any]:
+        if not pairs:
+            return []
+        filled = [(template, task.scope) for template, task in pairs if template is not None]
+        return await render_many(filled, self._shared.evaluator)
+
+    async def _run_one(self, task: Task) -> None:
+        program = _program(task)
+        try:
+            params = self._params(task, program)
+            context = await self._context(task, program)
+            async with asyncio.timeout(program.node.timeout_s):
+                if task.work.kind == "open":
+                    opened = await program.type.open(params, context)
+                    task.outcome = await self._opened(task, program, opened)
+                else:
+                    result = await program.type.execute(params, context)
+                    task.outcome = await self._outcome(task, program, result)
+        except NodeError as error:
+            task.fail(error)
+        except TimeoutError:
+            seconds = program.node.timeout_s
+            task.fail(NodeError(f"the attempt did not end within {seconds:g} s", code=TIMEOUT, retryable=True))
+        except (MemoryError, RecursionError) as error:
+            task.fail(NodeError(f"the node ran out of room: {type(error).__name__}", code=EXECUTION_FAILED))
+
+    def _params(self, task: Task, program: NodeProgram) -> Any:
+        if program.parsed is not None:
+            return program.parsed
+        params = program.type.parse_params(filled(program, task.rendered))
+        if program.params.constant:
+            program.parsed = params
+        return params
+
+    async def _context(self, task: Task, program: NodeProgram) -> NodeContext:
+        work, meta = task.work, self._runtime.meta
+        upstream = task.wire.get("u")
+        reads = program.type.reads_upstream and upstream is not None
+        return NodeContext(
+            tenant=meta["tenant"],
+            execution_id=meta["execution_id"],
+            node_path=program.node.path,
+            node_name=program.node.name,
+            iteration=work.iteration,
+            generation=work.generation,
+            attempt=task.attempt,
+            idempotency_key=idempotency_key(meta["execution_id"], program.node.path, work.iteration, work.generation),
+            upstream=await self._runtime.scopes.data(upstream) if reads and upstream is not None else None,
+            scope=task.scope,
+            evaluator=self._shared.evaluator,
+            http=self._shared.http,
+            files=self._shared.files,
+            credential=task.credential,
+            deadline_s=program.node.timeout_s,
+        )
+
+    async def _outcome(self, task: Task, program: NodeProgram, result: NodeResult) -> Outcome:
+        if program.node.kind == "trigger":
+            output: Value = task.wire.get("u") or NULL
+        else:
+            output = await self._store(result.output)
+        data: Value | None = None
+        if result.passes_upstream:
+            data = task.wire.get("u") or NULL
+        elif result.has_port_data:
+            data = await self._store(result.port_data)
+        outcome = Outcome("success", output=output, port=result.port, data=data, attempts=task.attempt)
+        outcome.started_at, outcome.finished_at = task.started_at, time.time()
+        if program.assign is not None:
+            carried = await self._runtime.scopes.data(output)
+            port = result.port or program.node.default_port
+            task.scope["nodes"][program.node.id] = {
+                "status": "success",
+                "output": carried,
+                "error": None,
+                "ports": {port: carried if data is None else await self._runtime.scopes.data(data)},
+            }
+        return outcome
+
+    async def _store(self, data: Any) -> Value:
+        return await self._shared.values.store(self._runtime.tenant, data, self._inline_limit)
+
+    async def _assign(self, tasks: list[Task]) -> None:
+        asked = [task for task in tasks if _program(task).assign is not None]
+        for task, result in zip(asked, await self._render([(_program(t).assign, t) for t in asked]), strict=True):
+            if isinstance(result, NodeError):
+                task.fail(result, task.attempt)
+            elif task.outcome is not None:
+                task.outcome.assigned = {name: await self._store(value) for name, value in result.items()}
+
+    # ---- opening containers, delays and child workflows
+
+    async def _opened(self, task: Task, program: NodeProgram, opened: dict[str, Any]) -> Outcome:
+        wire = dict(opened)
+        if program.node.kind == "loop":
+            wire = await self._opened_loop(task, program, opened)
+        elif program.node.kind == "delay":
+            wire = {"until": _until(opened)}
+        elif program.node.kind == "workflow":
+            wire["input"] = await self._store(opened.get("input"))
+        outcome = Outcome("success", opened=wire)
+        outcome.started_at, outcome.finished_at = task.started_at, time.time()
+        return outcome
+
+    async def _opened_loop(self, task: Task, program: NodeProgram, opened: dict[str, Any]) -> dict[str, Any]:
+        items = opened.get("items")
+        count = len(items) if items is not None else opened.get("count")
+        graph = self._runtime.program.graph(program.node.bodies[0])
+        wire: dict[str, Any] = {"count": count, "concurrency": opened["concurrency"]}
+        wire["max_iterations"] = opened["max_iterations"]
+        wire["on_item_error"] = opened["on_item_error"]
+        wire["breaks"] = graph.breaks is not None
+        if items is not None:
+            wire["items"] = await self._store(items)
+        if graph.condition is not None:
+            scope = {**task.scope, "index": 0, "last": None}
+            (holds,) = await self._shared.evaluator.evaluate([Request(graph.condition, scope)])
+            if isinstance(holds, NodeError):
+                raise holds
+            wire["proceed"] = bool(holds)
+        return wire
+
+    # ---- the ends of passes, branches and executions
+
+    async def _run_ends(self, tasks: list[Task]) -> None:
+        asked = [task for task in tasks if task.graph is not None and task.graph.outputs is not None]
+        results = await self._render([(t.graph.outputs if t.graph else None, t) for t in asked])
+        outputs = {id(task): result for task, result in zip(asked, results, strict=True)}
+        for task in tasks:
+            try:
+                result = outputs.get(id(task))
+                if isinstance(result, NodeError):
+                    raise result
+                task.outcome = await self._ended(task, result)
+            except NodeError as error:
+                task.fail(error)
+
+    async def _ended(self, task: Task, result: Any) -> Outcome:
+        graph = task.graph
+        assert graph is not None
+        leaves = task.wire.get("leaves")
+        value = await self._store(result) if graph.outputs is not None else leaves or NULL
+        outcome = Outcome("success", output=value, started_at=task.started_at)
+        if graph.breaks is not None or graph.condition is not None:
+            last = result if graph.outputs is not None else await self._runtime.scopes.data(value)
+            outcome.opened = await self._decide(task, graph, last)
+        outcome.finished_at = time.time()
+        return outcome
+
+    async def _decide(self, task: Task, graph: GraphProgram, last: Any) -> dict[str, Any]:
+        """Whether the loop breaks here, and whether its condition lets another pass begin."""
+        requests: list[Request] = []
+        if graph.breaks is not None:
+            requests.append(Request(graph.breaks, {**task.scope, "last": last}))
+        if graph.condition is not None:
+            following = {**task.scope, "last": last, "index": task.scope.get("index", 0) + 1}
+            requests.append(Request(graph.condition, following))
+        results = await self._shared.evaluator.evaluate(requests)
+        for result in results:
+            if isinstance(result, NodeError):
+                raise result
+        decided: dict[str, Any] = {}
+        if graph.breaks is not None:
+            decided["broke"] = bool(results[0])
+        if graph.condition is not None:
+            decided["proceed"] = bool(results[-1])
+        return decided
+
+
+def _until(opened: dict[str, Any]) -> float:
+    if "duration_s" in opened:
+        return time.time() + float(opened["duration_s"])
+    return datetime.fromisoformat(opened["until"]).timestamp()
+
+
+def _program(task: Task) -> NodeProgram:
+    assert task.program is not None
+    return task.program
+
+
+def _unsettled(tasks: list[Task]) -> list[Task]:
+    return [task for task in tasks if task.outcome is None]

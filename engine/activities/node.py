@@ -1,0 +1,208 @@
+"""One node as one activity: attempts, timeout, heartbeats, and what a lost worker means.
+
+Attempts are counted in the record, not by Temporal, which counts lost workers too. A node that may not simply run
+twice is marked as begun before it runs; if its worker dies, the outcome is unknown and it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity
+
+from engine.activities.evaluation import Evaluation, Task
+from engine.activities.failures import final_failure, next_attempt, worker_leaves
+from engine.activities.rows import duration_ms, moment
+from engine.activities.runtime import ExecutionRuntime
+from engine.contracts import NodeRequest
+from engine.dag.outcome import Outcome
+from engine.dag.plan import PlanNode
+from engine.dag.retry import next_delay_s
+from engine.dag.state import resolve_failure
+from engine.dag.values import NULL
+from engine.dag.work import Work
+from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError
+from models.rows import Attempts, NodeRow
+
+HEARTBEAT_S = 2.5
+MAX_LOST_WORKERS = 3
+
+
+class NodeRun:
+    """One attempt of one node execution."""
+
+    def __init__(self, runtime: ExecutionRuntime, request: NodeRequest) -> None:
+        self._runtime = runtime
+        self._request = request
+        self._node: PlanNode = runtime.program.plan.nodes[request.node]
+        self._used = request.attempts  # attempts that have failed
+        self._lost = 0
+        self._started_at = time.time()
+
+    async def run(self) -> list[Any]:
+        """The outcome of a node that succeeded or was skipped, in its wire form.
+
+        Raises: ApplicationError for an attempt that failed; it says whether Temporal tries again.
+        """
+        known = await self._look_up()
+        if known is not None:
+            return known.to_wire()
+        await self._mark_begun()
+        heartbeat = asyncio.create_task(_beat())
+        try:
+            outcome = await self._attempt()
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                raise worker_leaves() from None
+            raise
+        finally:
+            heartbeat.cancel()
+        if outcome.status == "failed":
+            await self._fail(outcome)
+        self._record(outcome.status, outcome)
+        return outcome.to_wire()
+
+    # ---- what the record knows of earlier tries
+
+    async def _look_up(self) -> Outcome | None:
+        """Learn from the record what earlier tries came to; an outcome that was committed is the outcome."""
+        if activity.info().attempt == 1 and not self._request.again:
+            return None
+        request, shared = self._request, self._runtime.shared
+        known = await shared.recorder.node_attempts(
+            self._runtime.tenant,
+            UUID(self._runtime.meta["execution_id"]),
+            request.path,
+            tuple(request.iteration),
+            request.generation,
+        )
+        if known is None or known.execution_attempt != self._runtime.meta["attempt"]:
+            self._lost = 0 if request.again else activity.info().attempt - 1 - self._used
+            self._refuse_if_lost_often()
+            return None
+        if known.status == "success":
+            return Outcome("success", output=known.output or NULL, port=known.port, attempts=known.attempts)
+        if known.status == "retrying":
+            self._used, self._lost = known.attempts, known.lost
+        elif known.status == "running":
+            self._after_loss(known)
+        return None
+
+    def _after_loss(self, known: Attempts) -> None:
+        """A worker was lost under the node: an idempotent one runs again uncounted, any other only by its policy."""
+        self._used, self._lost = known.attempts - 1, known.lost + (0 if self._request.again else 1)
+        self._refuse_if_lost_often()
+        if self._is_idempotent():
+            return
+        self._used += 1
+        policy = self._node.retry
+        if policy is None or self._used >= policy.max_attempts:
+            self._raise_final(
+                NodeError(
+                    "the worker was lost while the node ran; whether it took effect is not known",
+                    code=OUTCOME_UNKNOWN,
+                    details={"attempt": known.attempts},
+                )
+            )
+
+    def _refuse_if_lost_often(self) -> None:
+        if self._lost >= MAX_LOST_WORKERS:
+            self._raise_final(
+                NodeError(
+                    f"{self._lost} workers were lost while they ran this node",
+                    code=EXECUTION_FAILED if self._is_idempotent() else OUTCOME_UNKNOWN,
+                    details={"lost": self._lost},
+                )
+            )
+
+    def _is_idempotent(self) -> bool:
+        program = self._runtime.program.node(self._node.index)
+        return program.type.idempotent(program.spec.params)
+
+    async def _mark_begun(self) -> None:
+        """Put the attempt on record before it runs, unless it may simply run again."""
+        if self._is_idempotent() and self._lost == 0 and activity.info().attempt == 1:
+            return
+        row = self._row("running", None)
+        row.attempts, row.lost = self._used + 1, self._lost
+        await self._runtime.shared.recorder.record_now([row])
+
+    # ---- the attempt
+
+    async def _attempt(self) -> Outcome:
+        request = self._request
+        work = Work("node", request.node, tuple(request.iteration), request.generation)
+        task = Task(work, request.scope, attempt=self._used + 1)
+        await Evaluation(self._runtime, request.inline_limit).run([task])
+        outcome = task.outcome
+        assert outcome is not None
+        if outcome.status != "skipped":
+            outcome.attempts = self._used + 1
+        self._started_at = outcome.started_at or self._started_at
+        return outcome
+
+    async def _fail(self, outcome: Outcome) -> None:
+        """Try again by the policy, or fail for good. Always raises ApplicationError."""
+        error = outcome.error or {}
+        policy, attempts = self._node.retry, outcome.attempts
+        if policy is not None and error.get("retryable") and attempts < policy.max_attempts:
+            delay_s = next_delay_s(policy, attempts)
+            if error.get("code") in (RATE_LIMITED,) or "retry_after_s" in error.get("details", {}):
+                delay_s = max(delay_s, float(error["details"].get("retry_after_s", 0)))
+            row = self._row("retrying", outcome)
+            row.lost = self._lost
+            await self._runtime.shared.recorder.record_now([row])
+            raise next_attempt(outcome, delay_s)
+        self._record_failure(outcome)
+        raise final_failure(outcome)
+
+    def _raise_final(self, error: NodeError) -> None:
+        outcome = Outcome("failed", error=error.as_dict(), attempts=max(self._used, 1))
+        outcome.started_at, outcome.finished_at = self._started_at, time.time()
+        self._record_failure(outcome)
+        raise final_failure(outcome)
+
+    def _record_failure(self, outcome: Outcome) -> None:
+        upstream = self._request.scope.get("u", NULL)
+        status, output, port = resolve_failure(self._node, outcome.error or {}, upstream)
+        resolved = Outcome(status, output=output, port=port, error=outcome.error, attempts=outcome.attempts)
+        resolved.reason = "error" if status == "skipped" else None
+        resolved.started_at, resolved.finished_at = outcome.started_at, outcome.finished_at
+        self._record(status, resolved)
+
+    # ---- the record
+
+    def _record(self, status: str, outcome: Outcome) -> None:
+        self._runtime.shared.recorder.record(self._row(status, outcome))
+
+    def _row(self, status: str, outcome: Outcome | None) -> NodeRow:
+        request, node = self._request, self._node
+        row = NodeRow(
+            tenant=self._runtime.tenant,
+            execution_id=UUID(self._runtime.meta["execution_id"]),
+            node_path=request.path,
+            node_type=node.type,
+            status=status,
+            iteration=tuple(request.iteration),
+            generation=request.generation,
+            execution_attempt=self._runtime.meta["attempt"],
+            started_at=moment(self._started_at),
+            worker=self._runtime.shared.worker,
+        )
+        if outcome is not None:
+            row.attempts, row.error, row.assigned = outcome.attempts, outcome.error, outcome.assigned
+            row.output, row.reason = outcome.output, outcome.reason
+            if status not in ("retrying", "running"):
+                row.port = outcome.port or (node.default_port if status == "success" else None)
+                row.finished_at = moment(outcome.finished_at)
+                row.duration_ms = duration_ms(outcome.started_at, outcome.finished_at)
+        return row
+
+
+async def _beat() -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        activity.heartbeat()

@@ -1,0 +1,193 @@
+"""Regions: one activity that drives the pure core through every local node it can reach.
+
+Local nodes do no outside I/O, so a region that is repeated after a crash does no harm. Rows of the slice's own nodes
+go to the recorder off the critical path; rows inside containers are committed before the region answers, so that the
+interpreter never needs to hold them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+
+from engine.activities.evaluation import Evaluation, Task
+from engine.activities.rows import row_of_settled
+from engine.activities.runtime import ExecutionRuntime
+from engine.contracts import RegionRequest, RegionResult
+from engine.dag.digest import MODULUS
+from engine.dag.outcome import Outcome
+from engine.dag.plan import PlanNode
+from engine.dag.scope import scope_of
+from engine.dag.slices import Slice
+from engine.dag.snapshot import take_container
+from engine.dag.state import Settled
+from engine.dag.values import wire_size
+from engine.dag.work import Work
+from models.rows import NodeRow
+
+MAX_OUTCOME_BYTES = 1_000_000
+SMALL_BUDGET_S = 1.0  # up to here a wave is cut off at the budget; it would hold up the workflow task
+
+
+class Region:
+    """Drives the slices of one request."""
+
+    def __init__(self, runtime: ExecutionRuntime, request: RegionRequest) -> None:
+        self._runtime = runtime
+        self._request = request
+        self._evaluation = Evaluation(runtime, request.inline_limit)
+        self._slices: list[Slice] = []
+        self._result = RegionResult()
+        self._inner: list[NodeRow] = []
+        self._bytes = 0
+        self._deadline = time.monotonic() + request.budget_s
+        self._cut = request.budget_s <= SMALL_BUDGET_S
+
+    async def drive(self) -> RegionResult:
+        """Run until nothing local is ready, or the budget of time or bytes is spent."""
+        await self._open_slices()
+        while True:
+            works = [(number, work) for number, one in enumerate(self._slices) for work in one.run.take_ready()]
+            if not works:
+                break
+            if not await self._run_wave(works) or self._is_spent():
+                self._result.more = self._has_more()
+                break
+        if self._result.more:
+            await self._keep_checkpoints()
+        await self._commit_inner()
+        return self._result
+
+    async def _open_slices(self) -> None:
+        for number, wire in enumerate(self._request.slices):
+            checkpoints = {row[0]: await self._checkpoint(row[5]) for row in wire["n"] if len(row) > 5 and row[5]}
+            one = Slice(self._runtime.program.plan, wire, time.time(), checkpoints)
+            one.run.handed_back = lambda node, outcome, number=number: self._hand_back(number, node, outcome)
+            self._slices.append(one)
+            one.begin()
+
+    async def _checkpoint(self, value: dict[str, Any]) -> dict[str, Any]:
+        data = await self._runtime.scopes.data(value)
+        return orjson.loads(orjson.dumps(data))  # a copy: restoring takes parts of it over, and loaded data is shared
+
+    async def _run_wave(self, works: list[tuple[int, Work]]) -> bool:
+        """Evaluate works and take their outcomes; False if the budget ended it half way."""
+        now = time.time()
+        tasks: list[Task] = []
+        for number, work in works:
+            run = self._slices[number].run
+            run.mark_started(work, now)
+            task = Task(work, scope_of(run, work))
+            if work.kind == "assign":
+                task.output = self._slices[number].frame.nodes[work.subject].output
+            tasks.append(task)
+        finished = await self._evaluate(tasks)
+        for (number, work), task in zip(works, tasks, strict=True):
+            if task.outcome is not None:
+                self._take(number, work, task.outcome)
+        return finished
+
+    async def _evaluate(self, tasks: list[Task]) -> bool:
+        if not self._cut:
+            await self._evaluation.run(tasks)
+            return True
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + self._deadline - time.monotonic()):
+                await self._evaluation.run(tasks)
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_spent(self) -> bool:
+        return time.monotonic() >= self._deadline or self._bytes > MAX_OUTCOME_BYTES
+
+    def _has_more(self) -> bool:
+        return any(one.run.works for one in self._slices)
+
+    # ---- outcomes
+
+    def _take(self, number: int, work: Work, outcome: Outcome) -> None:
+        one = self._slices[number]
+        run, frame = one.run, one.frame
+        if run.frame_of(work) is frame and self._is_for_interpreter(run.plan.nodes, work):
+            run.works.pop(work.key, None)
+            self._emit(number, work.kind, work.subject, outcome)
+            return
+        run.complete(work.key, outcome, outcome.finished_at)
+        self._note_settled(number)
+
+    def _is_for_interpreter(self, nodes: list[PlanNode], work: Work) -> bool:
+        """Ends of the slice's own graph, and parts of nodes that the interpreter drives."""
+        return work.kind in ("pass", "outputs") or (work.kind in ("open", "assign") and not nodes[work.subject].local)
+
+    def _note_settled(self, number: int) -> None:
+        one = self._slices[number]
+        for settled in one.run.take_settled():
+            frame = one.run.frames.get((settled.node.graph, settled.iteration))
+            if frame is one.frame and settled.node.index in one.frame.nodes and self._is_own(one, settled):
+                self._settle_own(number, settled)
+            else:
+                self._inner.append(self._row(settled))
+
+    def _is_own(self, one: Slice, settled: Settled) -> bool:
+        return one.frame.nodes[settled.node.index] is settled.state
+
+    def _settle_own(self, number: int, settled: Settled) -> None:
+        if settled.state.status == "cancelled":
+            return  # follows from the failure beside it; the interpreter records it
+        self._runtime.shared.recorder.record(self._row(settled))
+        if settled.state.status != "pruned":
+            self._emit(number, "node", settled.node.index, _outcome_of(settled))
+
+    def _hand_back(self, number: int, node: PlanNode, outcome: Outcome) -> None:
+        retryable = bool((outcome.error or {}).get("retryable"))
+        if retryable and not node.bodies:
+            outcome.status = "left"
+        self._emit(number, "node", node.index, outcome)
+
+    def _emit(self, number: int, kind: str, subject: int, outcome: Outcome) -> None:
+        self._bytes += 80 + wire_size(outcome.output) + (wire_size(outcome.data) if outcome.data else 0)
+        outcome.generation = max(outcome.generation, self._slices[number].run.generation)
+        self._result.outcomes.append([number, kind, subject, outcome.to_wire()])
+
+    def _row(self, settled: Settled) -> NodeRow:
+        return row_of_settled(settled, self._runtime.tenant, self._runtime.meta, self._runtime.shared.worker)
+
+    # ---- what is left over
+
+    async def _keep_checkpoints(self) -> None:
+        """Keep the state of containers that are half way, for the next region."""
+        for number, one in enumerate(self._slices):
+            for index, iteration in list(one.run.containers):
+                node = one.run.plan.nodes[index]
+                if iteration != one.frame.iteration or node.graph != one.frame.graph.index or not node.local:
+                    continue
+                wire = take_container(one.run, one.frame, node)
+                value = await self._runtime.shared.values.store(self._runtime.tenant, wire, self._request.inline_limit)
+                self._result.checkpoints.append([number, index, value])
+
+    async def _commit_inner(self) -> None:
+        if not self._inner:
+            return
+        await self._runtime.shared.recorder.record_now(self._inner)
+        digest = sum(row.digest for row in self._inner) % MODULUS
+        self._result.inner = [len(self._inner), digest]
+
+
+def _outcome_of(settled: Settled) -> Outcome:
+    """What the interpreter must be told so that it comes to the same state."""
+    state = settled.state
+    if state.status == "success":
+        outcome = Outcome("success", output=state.output, port=state.port, data=state.data, assigned=state.assigned)
+        if outcome.port == settled.node.default_port:
+            outcome.port = None
+    elif state.error is not None:
+        outcome = Outcome("failed", error=state.error)
+    else:
+        outcome = Outcome("skipped", reason=state.reason)
+    outcome.attempts = state.attempts
+    outcome.started_at, outcome.finished_at = state.started_at, state.finished_at
+    return outcome

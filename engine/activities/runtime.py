@@ -1,0 +1,54 @@
+"""Runtime: everything that the activities of one worker process share, built once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio.client import Client
+
+from engine.activities.clients.objects import Values
+from engine.activities.program import Program, Programs
+from engine.activities.recorder import Recorder
+from engine.activities.scopes import ScopeReader
+from engine.activities.starting import Versions
+from engine.expressions import Evaluator
+from engine.nodes.ports import FilePort, HttpPort
+from models.session import Database
+from models.tenancy import TenantId, mint_tenant
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Clients and caches of a worker."""
+
+    database: Database
+    recorder: Recorder
+    values: Values
+    versions: Versions
+    programs: Programs
+    evaluator: Evaluator
+    http: HttpPort
+    files: FilePort
+    temporal: Client
+    worker: str = ""
+    inline_limit: int = 32_768
+    counters: dict[str, int] = field(default_factory=dict[str, int])
+
+    async def execution(self, meta: dict[str, Any]) -> ExecutionRuntime:
+        """What belongs to one execution. The tenant comes from a Temporal input that authentication made."""
+        tenant = mint_tenant(meta["tenant"])
+        version = await self.versions.get(tenant, meta["version_id"])
+        program = self.programs.of(meta["version_id"], version.spec, version.plan)
+        return ExecutionRuntime(self, tenant, meta, program, ScopeReader(self.values, tenant, version.plan, meta))
+
+
+@dataclass(slots=True)
+class ExecutionRuntime:
+    """A runtime bound to one execution."""
+
+    shared: Runtime
+    tenant: TenantId
+    meta: dict[str, Any]
+    program: Program
+    scopes: ScopeReader

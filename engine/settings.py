@@ -1,0 +1,299 @@
+"""Settings of every StructForge process, read from the environment.
+
+A variable is `STRUCTFORGE_` + section + `__` + name, such as `STRUCTFORGE_API__PORT`; lists are JSON.
+`TEMPORAL_ADDRESS` is understood too, because every Temporal tool reads it. There are no default secrets: what is not
+given is absent.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from engine.errors import ConfigurationError
+
+ENV_PREFIX = "STRUCTFORGE_"
+ENV_DELIMITER = "__"
+MASK = "**********"
+
+
+class Section(BaseModel):
+    """One group of settings; an unknown name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        # `STRUCTFORGE_REDIS__URL=` in a compose file means "not set", never "the empty address".
+        return None if value == "" and cls is not ObjectSettings else value
+
+
+class ApiSettings(Section):
+    """Where the HTTP API listens, and the first API key if one is given from outside."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8400, ge=0, le=65535)
+    key: SecretStr | None = None
+    max_body_bytes: int = Field(default=8_000_000, gt=0)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the API as seen from this machine."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL. `url` is the application's role; `owner_url` is the role that migrates and nothing else."""
+
+    url: SecretStr | None = None
+    owner_url: SecretStr | None = None
+    pool_size: int = Field(default=10, gt=0)
+
+
+class RedisSettings(Section):
+    url: SecretStr | None = None
+
+
+class TemporalSettings(Section):
+    """`address` is `host:port` of the Temporal frontend."""
+
+    address: str | None = None
+    namespace: str = "default"
+    ui_url: str | None = None
+
+
+class ObjectSettings(Section):
+    """Object store URL (`file:///...`, `s3://bucket/prefix`); empty means the folder `objects` in the data folder."""
+
+    url: str = ""
+
+
+class EmbeddedSettings(Section):
+    """Ports of the embedded servers on 127.0.0.1; 0 picks a free one, and so does a default that is taken."""
+
+    temporal_port: int = Field(default=17233, ge=0, le=65535)
+    temporal_ui_port: int = Field(default=8233, ge=0, le=65535)
+    temporal_http_port: int = Field(default=0, ge=0, le=65535)
+    temporal_metrics_port: int = Field(default=0, ge=0, le=65535)
+    postgres_port: int = Field(default=15432, ge=0, le=65535)
+    redis_port: int = Field(default=16379, ge=0, le=65535)
+    postgres_bin: Path | None = None
+    start_timeout_s: float = Field(default=60, gt=0)
+
+
+class WorkerSettings(Section):
+    task_queue: str = "structforge"
+    processes: int = Field(default=1, gt=0)
+    max_concurrent_activities: int = Field(default=100, gt=0)
+    max_concurrent_workflow_tasks: int = Field(default=40, gt=1)
+    max_eager_activities: int = Field(default=50, ge=0)
+    max_cached_workflows: int = Field(default=1000, ge=0)
+    evaluator_processes: int = Field(default=2, gt=0)
+    graceful_shutdown_s: float = Field(default=30, ge=0)
+
+
+class LimitSettings(Section):
+    """Bounds on documents and on what one expression or node may use."""
+
+    max_document_bytes: int = Field(default=4_000_000, gt=0)
+    max_nodes: int = Field(default=10_000, gt=0)
+    max_body_depth: int = Field(default=16, gt=0)
+    max_expression_bytes: int = Field(default=4096, gt=0)
+    max_iterations: int = Field(default=10_000, gt=0)
+    inline_output_bytes: int = Field(default=32_768, gt=0)
+    expression_timeout_s: float = Field(default=1, gt=0)
+    expression_memory_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+
+
+class RecorderSettings(Section):
+    """How long and how many outcomes the recorder gathers before one write."""
+
+    max_delay_ms: float = Field(default=10, ge=0)
+    max_rows: int = Field(default=1000, gt=0)
+
+
+class HttpSettings(Section):
+    """`allowed_hosts`: host names or CIDR blocks that the guard against internal addresses lets through."""
+
+    allowed_hosts: list[str] = []
+
+
+class FileSettings(Section):
+    """`root` holds the tenants' files; by default the folder `files` in the data folder."""
+
+    root: Path | None = None
+
+
+class _TemporalAddressSource(PydanticBaseSettingsSource):
+    """`TEMPORAL_ADDRESS`, weaker than `STRUCTFORGE_TEMPORAL__ADDRESS`."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        address = os.environ.get("TEMPORAL_ADDRESS")
+        return {"temporal": {"address": address}} if address else {}
+
+
+class Settings(BaseSettings):
+    """Everything a process needs to know; frozen, absolute paths.
+
+    Raises: pydantic.ValidationError; use `load_settings` to get a ConfigurationError that names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+    )
+
+    data_dir: Path = Path(".structforge")
+    api: ApiSettings = ApiSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    objects: ObjectSettings = ObjectSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    recorder: RecorderSettings = RecorderSettings()
+    http: HttpSettings = HttpSettings()
+    files: FileSettings = FileSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _TemporalAddressSource(settings_cls)
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def objects_url(self) -> str:
+        """The object store's URL, with the default filled in."""
+        return self.objects.url or (self.data_dir / "objects").as_uri()
+
+    @property
+    def files_root(self) -> Path:
+        """The folder of the tenants' files, with the default filled in; absolute."""
+        return (self.files.root or self.data_dir / "files").expanduser().absolute()
+
+    def override(self, changes: Mapping[str, Any]) -> Settings:
+        """A checked copy with `changes` (nested dicts) laid over these settings."""
+        merged = _merge(self.model_dump(exclude_unset=True), changes)
+        return Settings.model_validate(merged)
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that make another process load these same settings. Holds secrets: never print it."""
+        tree = _reveal(self.model_dump(mode="python"))
+        return {name: _as_variable(value) for name, value in _leaves(tree, ENV_PREFIX) if value is not None}
+
+    def redacted(self) -> dict[str, Any]:
+        """All settings as JSON data with the defaults filled in and no secret in it."""
+        tree = cast("dict[str, Any]", _redact(self.model_dump(mode="python")))
+        tree["objects"]["url"] = _redact_url(self.objects_url)
+        tree["files"]["root"] = str(self.files_root)
+        return tree
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, `overrides` (nested dicts, such as `api={"port": 0}`) winning over it.
+
+    Raises: ConfigurationError naming every variable that is wrong or unknown.
+    """
+    _reject_unknown_variables()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
+        raise ConfigurationError("; ".join(problems), details={"problems": problems}) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"{ENV_PREFIX}*: {error}") from None
+
+
+def _reject_unknown_variables() -> None:
+    known = [ENV_PREFIX + name.upper() for name in Settings.model_fields]
+    for variable in os.environ:
+        upper = variable.upper()
+        if not upper.startswith(ENV_PREFIX) or upper.split(ENV_DELIMITER)[0] in known:
+            continue
+        near = difflib.get_close_matches(upper, [*known, *_all_variables()], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(f"{variable}: no such setting{hint}")
+
+
+def _all_variables() -> list[str]:
+    defaults = Settings.model_construct().model_dump(mode="python")
+    return [name for name, _ in _leaves(defaults, ENV_PREFIX)]
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    names = [part.upper() for part in location if isinstance(part, str)]
+    return ENV_PREFIX + ENV_DELIMITER.join(names)
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        merged[key] = _merge(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value)) if both else value
+    return merged
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        name = prefix + key.upper()
+        if isinstance(value, Mapping):
+            yield from _leaves(cast("Mapping[str, Any]", value), name + ENV_DELIMITER)
+        else:
+            yield name, value
+
+
+def _as_variable(value: object) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, Path) else json.dumps(value)
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _reveal(item) for key, item in cast("dict[str, Any]", value).items()}
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _redact(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _redact(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, SecretStr):
+        return _redact_url(value.get_secret_value())
+    return str(value) if isinstance(value, Path) else value
+
+
+def _redact_url(text: str) -> str:
+    """A URL keeps host and path, for they help; anything that is no URL is hidden whole."""
+    parts = urlsplit(text)
+    if not parts.scheme or not (parts.netloc or parts.path):
+        return MASK
+    place = parts.netloc.rpartition("@")
+    user = place[0].partition(":")[0]
+    netloc = f"{user}:{MASK}@{place[2]}" if place[0] else parts.netloc
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))

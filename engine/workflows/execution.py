@@ -1,0 +1,214 @@
+"""The Temporal workflow of every execution: drives the pure core, then closes the record.
+
+It holds no parameters and no large values, evaluates nothing, and knows no node type. Changing it: read "Change the
+interpreter safely" in CONTRIBUTING.md first; every history in tests/replay/histories must replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from engine.contracts import (
+    ATTRIBUTE_STATUS,
+    EXECUTION_WORKFLOW,
+    FINISH_EXECUTION,
+    Command,
+    ExecutionInput,
+    FinishRequest,
+    RecordReply,
+)
+from engine.dag.execution import Execution
+from engine.dag.frame import NodeState
+from engine.dag.plan import Plan
+from engine.dag.snapshot import restore_execution, take_execution
+from engine.workflows import options
+from engine.workflows.commands import counts, obey, states
+from engine.workflows.driver import Driver
+from engine.workflows.ledger import Ledger
+
+STATUS = SearchAttributeKey.for_keyword(ATTRIBUTE_STATUS)
+EVENTS_A_SHARD = 3000
+
+
+@workflow.defn(name=EXECUTION_WORKFLOW, sandboxed=False)
+class ExecutionWorkflow:
+    """One execution. Completed: success. Failed: failed or timed_out. Canceled: cancelled."""
+
+    @workflow.init
+    def __init__(self, request: ExecutionInput) -> None:
+        plan = Plan.from_wire(request.plan)
+        self._meta = dict(request.meta)
+        self._request = request
+        shard_passes = shard_size(plan)
+        if request.state is None:
+            self._execution = Execution(plan, shard_passes=shard_passes)
+            ledger = Ledger()
+        else:
+            state = request.state
+            self._execution = restore_execution(plan, state["run"], workflow.time(), shard_passes=shard_passes)
+            ledger = Ledger.from_wire(state["ledger"])
+        self._driver = Driver(self._execution, self._meta, ledger, lambda: self._execution.done)
+        self._driver.plan_wire = lambda: request.plan
+        self._driver.on_progress = self._note_attempt
+        self._driver.paused = bool(request.state and request.state["paused"])
+        self._closing = False
+        self._clock: asyncio.Task[None] | None = None
+
+    @workflow.run
+    async def run(self, request: ExecutionInput) -> dict[str, Any]:
+        execution = self._execution
+        self._start_clock()
+        if request.state is None:
+            seed = [(row[0], NodeState.from_wire(row[1:])) for row in request.seed]
+            execution.begin(
+                request.input, request.trigger, workflow.time(), trigger_output=request.trigger_output, seed=seed
+            )
+        await self._drive()
+        if self._clock is not None:
+            self._clock.cancel()
+        self._closing = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._finish()
+        return self._result()
+
+    async def _drive(self) -> None:
+        """Drive to the end, over cancellation and continue-as-new."""
+        driver = self._driver
+        while True:
+            try:
+                driver.draining = workflow.info().is_continue_as_new_suggested()
+                await driver.drive()
+            except asyncio.CancelledError:
+                self._execution.cancel_all(workflow.time())
+                driver.paused = False
+                continue
+            if self._execution.done and driver.is_idle:
+                return
+            await self._continue_as_new()
+
+    def _start_clock(self) -> None:
+        timeout_s = self._execution.plan.timeout_s
+        if timeout_s is not None:
+            left = self._meta["started_at"] + timeout_s - workflow.time()
+            self._clock = asyncio.create_task(self._time_out(max(left, 0.0)))
+
+    async def _time_out(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._driver.paused = False
+        self._execution.time_out(workflow.time())
+        self._driver.wake()
+
+    def _note_attempt(self) -> None:
+        self._meta["attempt"] = self._execution.attempt
+        info = workflow.info()
+        if info.is_continue_as_new_suggested():
+            self._driver.draining = True
+        shown = " · ".join(f"{count} {status}" for status, count in counts(self._execution).items())
+        workflow.set_current_details(f"**{self._meta['workflow_name']}** attempt {self._execution.attempt}: {shown}")
+
+    async def _continue_as_new(self) -> None:
+        driver = self._driver
+        await driver.confirm()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        driver.children.abandon()
+        state = {
+            "run": take_execution(self._execution),
+            "ledger": driver.ledger.to_wire(),
+            "paused": driver.paused,
+        }
+        request = self._request
+        workflow.continue_as_new(
+            ExecutionInput(meta=self._meta, plan=request.plan, input={"v": None, "n": 4}, state=state)
+        )
+
+    # ---- closing
+
+    async def _finish(self) -> None:
+        """Close the record in one transaction; the execution is not finished before PostgreSQL has all of it."""
+        driver, execution = self._driver, self._execution
+        ledger = driver.ledger
+        while len(ledger.unsent) > 1 and _rows_bytes(ledger) > options.MAX_INPUT_BYTES:
+            await driver.send_rows()
+        request = FinishRequest(
+            meta=self._meta,
+            status=execution.status,
+            count=ledger.count,
+            digest=ledger.digest,
+            finished_at=workflow.time(),
+            output=execution.output if execution.status == "success" else None,
+            error=execution.failure,
+            handled_failures=execution.handled_failures,
+            rows=ledger.take_unsent(),
+        )
+        reply = await self._close(request)
+        if reply.present is not None:
+            await driver.send_missing(reply.present)
+            request.rows, request.final = [], True
+            await self._close(request)
+
+    async def _close(self, request: FinishRequest) -> RecordReply:
+        try:
+            reply = await workflow.execute_local_activity(
+                FINISH_EXECUTION, request, result_type=RecordReply, **options.local_once(5)
+            )
+        except ActivityError:
+            reply = await workflow.execute_activity(
+                FINISH_EXECUTION, request, result_type=RecordReply, **options.until_done(60)
+            )
+        return cast("RecordReply", reply)
+
+    def _result(self) -> dict[str, Any]:
+        execution = self._execution
+        if execution.status == "success":
+            return {"status": execution.status, "output": execution.output}
+        workflow.upsert_search_attributes([STATUS.value_set(execution.status)])
+        if execution.status == "cancelled":
+            raise asyncio.CancelledError
+        failure = execution.failure or {}
+        raise ApplicationError(
+            str(failure.get("message", execution.status)),
+            failure,
+            type=str(failure.get("code", execution.status)),
+            non_retryable=True,
+        )
+
+    # ---- what people ask
+
+    @workflow.update(name="command")
+    def command(self, command: Command) -> bool:
+        """Pause, resume, skip a node, or retry one now; False if the node is not there or has settled."""
+        return obey(self._driver, command)
+
+    @command.validator
+    def _validate_command(self, command: Command) -> None:
+        if self._closing or self._execution.done:
+            raise ApplicationError("the execution has ended", type="CONFLICT", non_retryable=True)
+
+    @workflow.query(name="state")
+    def state(self) -> dict[str, Any]:
+        """Status and node states, for the API while Redis is away."""
+        execution = self._execution
+        status = "paused" if self._driver.paused and execution.status == "running" else execution.status
+        return {"status": status, "attempt": execution.attempt, "nodes": states(execution), "error": execution.failure}
+
+
+def _rows_bytes(ledger: Ledger) -> int:
+    return 400 * len(ledger.unsent)
+
+
+def shard_size(plan: Plan) -> int:
+    """Passes a Temporal workflow runs of one loop, so that its history stays well below the limit.
+
+    A pass with I/O nodes costs about six events a node and four for its end.
+    """
+    io_nodes = max((_io_below(plan, graph.index) for graph in plan.graphs if graph.owner is not None), default=1)
+    return max(1, min(500, EVENTS_A_SHARD // (4 + 6 * max(1, io_nodes))))
+
+
+def _io_below(plan: Plan, graph: int) -> int:
+    return sum(not plan.nodes[index].local for index in plan.graphs[graph].nodes)

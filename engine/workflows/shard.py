@@ -1,0 +1,127 @@
+"""The Temporal workflow of a shard: some passes of a large loop, so that no history grows past its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from temporalio import workflow
+
+from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, STORE_VALUE, Command, ShardInput, StoreRequest
+from engine.dag.frame import Frame, NodeState
+from engine.dag.plan import Plan
+from engine.dag.slices import Slice
+from engine.dag.snapshot import restore_container, take_container
+from engine.dag.values import Value, wire_size
+from engine.workflows import options
+from engine.workflows.commands import obey, states
+from engine.workflows.driver import Driver
+from engine.workflows.execution import shard_size
+from engine.workflows.ledger import Ledger
+
+
+@workflow.defn(name=SHARD_WORKFLOW, sandboxed=False)
+class ShardWorkflow:
+    """Gives {results, iterations, broken, variables, generation, count, digest}, or `error`, or `cancelled`."""
+
+    @workflow.init
+    def __init__(self, request: ShardInput) -> None:
+        plan = Plan.from_wire(request.plan)
+        self._request = request
+        self._node = plan.nodes[request.node]
+        self._ended = False
+        self._cancelled = False
+        self._slice = Slice(plan, request.slice, workflow.time(), expand_local=False, shard_passes=shard_size(plan))
+        self._run = self._slice.run
+        self._run.generation = max(self._run.generation, request.generation)
+        self._run.root_ended = self._root_ended
+        ledger = Ledger() if request.state is None else Ledger.from_wire(request.state["ledger"])
+        self._driver = Driver(self._run, request.meta, ledger, lambda: self._ended)
+        self._driver.plan_wire = lambda: request.plan
+        self._driver.unrecorded_node = request.node
+        self._driver.paused = request.paused if request.state is None else request.state["paused"]
+        self._driver.on_progress = self._watch_length
+
+    @workflow.run
+    async def run(self, request: ShardInput) -> dict[str, Any]:
+        frame = self._slice.frame
+        frame.nodes[request.node].generation = request.generation
+        if request.state is None:
+            self._run.start_passes(frame, self._node, request.opened, request.variables)
+        else:
+            restore_container(self._run, frame, self._node, request.state["run"])
+        await self._drive()
+        place = (self._node.path, tuple(request.iteration), request.low, request.high)
+        await self._driver.confirm(*place)
+        return await self._reply(frame.nodes[request.node])
+
+    async def _drive(self) -> None:
+        driver = self._driver
+        while True:
+            try:
+                self._watch_length()
+                await driver.drive()
+            except asyncio.CancelledError:
+                self._cancelled = True
+                driver.paused = False
+                self._run.now = workflow.time()
+                self._run.cancel(self._slice.frame)
+                continue
+            if self._ended and driver.is_idle:
+                return
+            await self._continue_as_new()
+
+    def _watch_length(self) -> None:
+        if workflow.info().is_continue_as_new_suggested():
+            self._driver.draining = True
+
+    def _root_ended(self, frame: Frame) -> None:
+        self._ended = True
+
+    async def _continue_as_new(self) -> None:
+        driver, request = self._driver, self._request
+        await driver.confirm(self._node.path, tuple(request.iteration), request.low, request.high)
+        driver.children.abandon()
+        request.state = {
+            "run": take_container(self._run, self._slice.frame, self._node),
+            "ledger": driver.ledger.to_wire(),
+            "paused": driver.paused,
+        }
+        workflow.continue_as_new(request)
+
+    async def _reply(self, state: NodeState) -> dict[str, Any]:
+        ledger = self._driver.ledger
+        reply: dict[str, Any] = {
+            "count": ledger.count,
+            "digest": ledger.digest,
+            "generation": self._run.generation,
+            "cancelled": self._cancelled or state.status == "cancelled",
+            "error": state.error if state.status == "failed" else None,
+        }
+        if state.status == "success":
+            members = state.output["o"]
+            items = members["items"]
+            broken = bool(members["broken"]["v"])
+            count = members["iterations"]["v"]
+            reply["results"] = await self._stored(items)
+            reply["iterations"] = count
+            reply["broken"] = self._request.low + count - 1 if broken else None
+            reply["variables"] = dict(self._slice.frame.variables)
+        return reply
+
+    async def _stored(self, items: Value) -> Value:
+        """The results as one stored value if they are large."""
+        if wire_size(items) <= options.INLINE_BYTES:
+            return items
+        request = StoreRequest(self._request.meta, items)
+        stored = await workflow.execute_activity(STORE_VALUE, request, result_type=dict, **options.until_done(60))
+        return cast("Value", stored)
+
+    @workflow.signal(name=CHILD_COMMAND)
+    def command(self, command: Command) -> None:
+        """A person's word, passed on by the parent."""
+        obey(self._driver, command)
+
+    @workflow.query(name="state")
+    def state(self) -> dict[str, Any]:
+        return {"status": "paused" if self._driver.paused else "running", "nodes": states(self._run)}

@@ -1,0 +1,1 @@
+"""Every query of StructForge. Nothing outside this package writes SQL."""

@@ -1,0 +1,166 @@
+"""The way to PostgreSQL: one asyncpg pool and transactions that name their tenants.
+
+Statements go through asyncpg alone; SQLModel describes the tables (and checks the migrations) but runs no queries. On
+the hot path that saves an ORM's work on each row, and there is one pool, one transaction type, one place for errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from engine.errors import SystemFault
+from models.jsonb import decode_jsonb, encode_jsonb
+from models.tenancy import TenantId
+
+if TYPE_CHECKING:
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:  # the class is generic in its stubs alone
+    Connection = PoolConnectionProxy
+
+Purpose = Literal["sign_in", "relay", "reconciler"]
+
+# What a restart, a failover or a full server looks like from here; anything else is a defect and stays as it is.
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,  # a migration changed what a prepared statement knew
+    asyncpg.OutdatedSchemaCacheError,
+)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the error says that PostgreSQL is away for a while, so that the same work may succeed later."""
+    if isinstance(error, asyncpg.InterfaceError):  # also what asyncpg raises for a wrong argument, which is a defect
+        return not isinstance(error, ValueError) and "clos" in str(error)
+    return isinstance(error, AWAY)
+
+
+@contextmanager
+def translated_faults() -> Generator[None]:
+    """Turn "PostgreSQL is away" into SystemFault; errors of the statement itself pass unchanged."""
+    try:
+        yield
+    except (*AWAY, asyncpg.InterfaceError) as error:
+        if not is_away(error):
+            raise
+        raise SystemFault(f"PostgreSQL did not answer: {type(error).__name__}: {error}") from error
+
+
+def plain_url(url: str) -> str:
+    """The URL as asyncpg reads it, also when it was written for SQLAlchemy."""
+    scheme, mark, rest = url.partition("://")
+    return f"postgresql{mark}{rest}" if scheme.startswith(("postgresql+", "postgres")) else url
+
+
+def tenant_list(tenants: Sequence[TenantId]) -> str:
+    """The value of `structforge.tenants`: a PostgreSQL array of UUIDs."""
+    return "{" + ",".join(map(str, tenants)) + "}"
+
+
+async def prepare_connection(connection: Any) -> None:
+    """Give a new connection its JSON codec."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=encode_jsonb, decoder=decode_jsonb, format="binary"
+    )
+
+
+async def _keep_session(_: Any) -> None:
+    """Nothing to reset: every setting is made with SET LOCAL and ends with its transaction."""
+
+
+class Database:
+    """A pool of connections of the application's role."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, pool_size: int = 10, timeout_s: float = 10) -> Database:
+        """Connect. Raises: SystemFault if the server does not answer."""
+        with translated_faults():
+            pool = await asyncpg.create_pool(
+                plain_url(url),
+                min_size=1,
+                max_size=pool_size,
+                timeout=timeout_s,
+                command_timeout=60,
+                init=prepare_connection,
+                reset=_keep_session,
+                server_settings={"application_name": "structforge", "jit": "off"},
+            )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Let what runs finish, for 10 s at most, then cut."""
+        try:
+            async with asyncio.timeout(10):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        tenants: TenantId | Sequence[TenantId] = (),
+        *,
+        purpose: Purpose | None = None,
+        sign_in: str | None = None,
+    ) -> AsyncGenerator[Connection]:
+        """One transaction that sees these tenants' rows, and what the policy of `purpose` adds.
+
+        `sign_in` is the key hash or e-mail address that the sign-in policies compare with.
+        Raises: SystemFault if PostgreSQL is away, at any point of the block.
+        """
+        listed = [tenants] if isinstance(tenants, TenantId) else tenants
+        with translated_faults():
+            async with self._pool.acquire() as connection:
+                # One round trip for both. The values are UUIDs, a literal and digits: nothing to escape.
+                await connection.execute(_begin(listed, purpose, sign_in))
+                try:
+                    yield connection
+                except BaseException:
+                    await _roll_back(connection)
+                    raise
+                await connection.execute("COMMIT")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """A bare connection, for functions that open their own transaction and set the tenants themselves."""
+        with translated_faults():
+            async with self._pool.acquire() as connection:
+                yield connection
+
+
+def _begin(tenants: Sequence[TenantId], purpose: Purpose | None, sign_in: str | None) -> str:
+    settings = [f"set_config('structforge.tenants', '{tenant_list(tenants)}', true)"]
+    if purpose is not None:
+        settings.append(f"set_config('structforge.purpose', '{purpose}', true)")
+    if sign_in is not None:
+        quoted = sign_in.replace("\x00", "").replace("'", "''")
+        settings.append(f"set_config('structforge.sign_in', '{quoted}', true)")
+    return f"BEGIN; SELECT {', '.join(settings)}"
+
+
+async def _roll_back(connection: Connection) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()

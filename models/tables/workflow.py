@@ -1,0 +1,33 @@
+"""Workflows: what users define."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Index, Integer, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.tables.columns import created, words
+
+
+class Workflow(SQLModel, table=True):
+    """The head of a workflow's versions; `status` is `active` or `archived`."""
+
+    __tablename__ = cast("Any", "workflow")
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="workflow_name_key"),
+        Index("workflow_owner_status_created_idx", "tenant_id", "owner", "status", "created_at"),
+    )
+
+    tenant_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    name: str = words()
+    description: str = words(default="")
+    owner: str = words(default="")
+    status: str = words(default="active")
+    latest_version: int = Field(default=0, sa_type=Integer, sa_column_kwargs={"server_default": text("0")})
+    published_version: int | None = Field(default=None, sa_type=Integer)
+    created_at: datetime = created()
+    updated_at: datetime = created()

@@ -1,0 +1,161 @@
+"""StructForge's own processes beside the embedded servers: worker, API and scheduler, kept running like them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+
+import structforge
+from engine.settings import ENV_PREFIX, Settings
+from models.migrations import upgrade
+from structforge.devstack import folder
+from structforge.devstack.ports import PortRequest
+from structforge.devstack.process import Command
+from structforge.devstack.server import SupervisedServer
+from structforge.devstack.stack import EmbeddedStack, Endpoints
+
+# Together with the servers' deadline this stays under the 5 s in which everything must be gone.
+STOP_DEADLINE_S = 1.8
+
+
+class Application:
+    """`structforge ROLE` as a supervised process; ready when `ready_url` answers 200, or at once without one."""
+
+    def __init__(self, name: str, role: str, settings: Settings, ready_url: str | None = None) -> None:
+        self.name = name
+        self._role = role
+        self._settings = settings
+        self._ready_url = ready_url
+
+    async def prepare(self) -> Command:
+        return Command(
+            name=self.name,
+            argv=[sys.executable, "-m", "structforge", self._role],
+            log=self._settings.data_dir / "logs" / f"{self.name}.log",
+            environment=child_environment(self._settings),
+            # Their servers die in the same moment, so nothing is left that an orderly end could still write to.
+            death_signal=signal.SIGKILL,
+        )
+
+    async def is_ready(self) -> bool:
+        if self._ready_url is None:
+            return True
+        async with httpx2.AsyncClient(timeout=2, trust_env=False) as client:
+            try:
+                return (await client.get(self._ready_url)).status_code == 200
+            except httpx2.HTTPError:
+                return False
+
+
+@contextlib.asynccontextmanager
+async def running_servers(settings: Settings) -> AsyncGenerator[Endpoints]:
+    """The servers with a migrated database, and no process of StructForge's own: for tests and tools.
+
+    Raises: ConfigurationError as EmbeddedStack does.
+    """
+    async with EmbeddedStack(settings) as endpoints:
+        await _migrate(endpoints)
+        yield endpoints
+
+
+@contextlib.asynccontextmanager
+async def running_stack(settings: Settings) -> AsyncGenerator[Endpoints]:
+    """Servers, migrated database, workers, scheduler and an API that answers `/readyz`; all gone afterwards.
+
+    `api_url` and `api_key` of the endpoints are set. Other commands find it by `folder.find_running`.
+    Raises: ConfigurationError as EmbeddedStack does, or with the end of the log of a process that does not start.
+    """
+    async with EmbeddedStack(settings, ports=[PortRequest("api", "port")]) as servers:
+        await _migrate(servers)
+        endpoints = _with_api(servers)
+        processes = [SupervisedServer(item, settings.embedded.start_timeout_s, _no_note) for item in _roles(endpoints)]
+        try:
+            await _start_all(processes)
+            _announce(endpoints)
+            yield endpoints
+        finally:
+            await asyncio.gather(*(process.stop(STOP_DEADLINE_S) for process in processes))
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with exactly `settings` in it, and StructForge importable."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(ENV_PREFIX) and name != "TEMPORAL_ADDRESS"
+    }
+    return inherited | settings.as_environment() | _import_path(inherited)
+
+
+def _import_path(environment: Mapping[str, str]) -> dict[str, str]:
+    root = Path(structforge.__file__).parent.parent
+    if not (root / "pyproject.toml").exists():
+        return {}
+    # Run from a checkout: the children must find the same one, whatever their working directory.
+    known = environment.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{root}{os.pathsep}{known}" if known else str(root)}
+
+
+async def _migrate(endpoints: Endpoints) -> None:
+    await upgrade(endpoints.owner_url)
+
+
+def _with_api(servers: Endpoints) -> Endpoints:
+    given = servers.settings.api.key
+    key = given.get_secret_value() if given else folder.load_api_key(servers.settings.data_dir)
+    settings = servers.settings.override({"api": {"key": key}})
+    return replace(servers, settings=settings, api_url=settings.api.url, api_key=key)
+
+
+def _roles(endpoints: Endpoints) -> list[Application]:
+    # The owner's password is for migrations; no serving process needs it.
+    served = endpoints.settings.override({"database": {"owner_url": None}})
+    keyless = served.override(
+        {
+            "api": {"key": None},
+            "worker": {
+                "processes": 1,
+                "graceful_shutdown_s": min(served.worker.graceful_shutdown_s, STOP_DEADLINE_S - 0.8),
+            },
+        }
+    )
+    count = endpoints.settings.worker.processes
+    names = ["worker"] if count == 1 else [f"worker-{number}" for number in range(1, count + 1)]
+    return [
+        Application("api", "api", served, f"{served.api.url}/readyz"),
+        *(Application(name, "worker", keyless) for name in names),
+        Application("scheduler", "scheduler", keyless),
+    ]
+
+
+async def _start_all(processes: list[SupervisedServer]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for process in processes:
+                group.create_task(process.start())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _announce(endpoints: Endpoints) -> None:
+    note = folder.RunningServer(
+        pid=os.getpid(),
+        api_url=endpoints.api_url,
+        temporal_ui_url=endpoints.temporal_ui_url,
+        temporal_address=endpoints.temporal_address,
+        database_url=endpoints.database_url,
+        redis_url=endpoints.redis_url,
+    )
+    folder.announce(endpoints.settings.data_dir, note)
+
+
+def _no_note() -> None:
+    """The processes end by SIGKILL with this one and hold no files open, so the next start need not wait for them."""

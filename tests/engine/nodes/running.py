@@ -1,0 +1,36 @@
+"""Runs nodes as a worker does: raw parameters in, checked output back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+
+from engine.expressions.evaluator import Evaluator
+from engine.nodes.base import NodeContext, NodeResult, NodeType
+from engine.nodes.registry import built_in_catalogue
+
+
+def node_type(name: str) -> NodeType:
+    found = built_in_catalogue().get(name)
+    assert found is not None
+    return found
+
+
+async def run(name: str, params: dict[str, Any], evaluator: Evaluator | None = None, **context: Any) -> NodeResult:
+    """Validate as a document, parse, execute, and hold the output against the type's own schema."""
+    kind = node_type(name)
+    assert kind.validate_params(params, "nodes[0].params") == []
+    result = await kind.execute(kind.parse_params(params), NodeContext(evaluator=evaluator, **context))
+    jsonschema.validate(result.output, kind.result_schema)
+    return result
+
+
+async def opened(name: str, params: dict[str, Any], **context: Any) -> dict[str, Any]:
+    kind = node_type(name)
+    return await kind.open(kind.parse_params(params), NodeContext(**context))
+
+
+def codes(name: str, params: dict[str, Any]) -> list[tuple[str, str]]:
+    """(code, path) of every issue of parameters in a document."""
+    return [(issue.code, issue.path) for issue in node_type(name).validate_params(params, "params")]

@@ -1,0 +1,125 @@
+"""Composition root of a worker process: settings, clients, then a Temporal worker that runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
+
+from engine.activities.activities import Activities
+from engine.activities.clients.objects import ObjectStore, Values
+from engine.activities.clients.redis_live import LiveView
+from engine.activities.clients.temporal import connect
+from engine.activities.program import Programs
+from engine.activities.recorder import Recorder
+from engine.activities.runtime import Runtime
+from engine.activities.starting import Versions
+from engine.errors import ConfigurationError
+from engine.expressions import AstReferenceParser, Evaluator
+from engine.nodes.outbound.addresses import HttpPolicy
+from engine.nodes.outbound.client import HttpClient
+from engine.nodes.registry import built_in_catalogue
+from engine.nodes.storage.local import LocalFiles
+from engine.settings import Settings, load_settings
+from engine.workflows.execution import ExecutionWorkflow
+from engine.workflows.shard import ShardWorkflow
+from models.session import Database
+
+WORKFLOWS = [ExecutionWorkflow, ShardWorkflow]
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
+    """Every client of a worker, closed in the opposite order; the recorder writes what it holds before it closes.
+
+    Raises: ConfigurationError if an address is missing; SystemFault if a server does not answer.
+    """
+    if settings.database.url is None or settings.temporal.address is None:
+        raise ConfigurationError("a worker needs STRUCTFORGE_DATABASE__URL and TEMPORAL_ADDRESS")
+    async with AsyncExitStack() as stack:
+        database = await Database.open(settings.database.url.get_secret_value(), pool_size=settings.database.pool_size)
+        stack.push_async_callback(database.close)
+        live = None
+        if settings.redis.url is not None:
+            live = LiveView.open(settings.redis.url.get_secret_value())
+            stack.push_async_callback(live.close)
+        recorder = Recorder(
+            database, live=live, max_delay_ms=settings.recorder.max_delay_ms, max_rows=settings.recorder.max_rows
+        )
+        stack.push_async_callback(recorder.close)
+        limits = settings.limits
+        evaluator = await stack.enter_async_context(
+            Evaluator(
+                processes=settings.worker.evaluator_processes,
+                timeout_s=limits.expression_timeout_s,
+                memory_bytes=limits.expression_memory_bytes,
+            )
+        )
+        http = HttpClient(HttpPolicy(allowed_hosts=settings.http.allowed_hosts))
+        stack.push_async_callback(http.aclose)
+        objects = ObjectStore.open(settings.objects_url)
+        catalogue = built_in_catalogue()
+        yield Runtime(
+            database=database,
+            recorder=recorder,
+            values=Values(objects),
+            versions=Versions(database, catalogue, AstReferenceParser()),
+            programs=Programs(catalogue),
+            evaluator=evaluator,
+            http=http,
+            files=LocalFiles(settings.files_root),
+            temporal=await connect(settings.temporal.address, settings.temporal.namespace, objects),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            inline_limit=limits.inline_output_bytes,
+        )
+
+
+def build_worker(settings: Settings, runtime: Runtime) -> Worker:
+    """The Temporal worker of this process. The interpreter runs unsandboxed: a lint and import contracts guard it."""
+    options = settings.worker
+    return Worker(
+        runtime.temporal,
+        task_queue=options.task_queue,
+        workflows=WORKFLOWS,
+        activities=Activities(runtime).all(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        identity=runtime.worker,
+        max_cached_workflows=options.max_cached_workflows,
+        max_concurrent_workflow_tasks=options.max_concurrent_workflow_tasks,
+        max_concurrent_activities=options.max_concurrent_activities,
+        max_concurrent_local_activities=options.max_concurrent_activities,
+        max_eager_activity_reservations_per_workflow_task=max(1, options.max_eager_activities),
+        disable_eager_activity_execution=options.max_eager_activities == 0,
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(10),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(10),
+        graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown_s),
+        max_heartbeat_throttle_interval=timedelta(seconds=5),
+        default_heartbeat_throttle_interval=timedelta(seconds=5),
+    )
+
+
+async def serve(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
+    """Work until SIGTERM or SIGINT, then hand back what runs and write what is recorded."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_runtime(settings) as runtime, build_worker(settings, runtime):
+        if ready is not None:
+            ready.set()
+        await stop.wait()
+
+
+def main() -> None:
+    """`python worker.py`: a worker with the settings of the environment."""
+    asyncio.run(serve(load_settings()))
+
+
+if __name__ == "__main__":
+    main()
