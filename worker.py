@@ -27,6 +27,7 @@ from engine.nodes.outbound.client import HttpClient
 from engine.nodes.registry import built_in_catalogue
 from engine.nodes.storage.local import LocalFiles
 from engine.settings import Settings, load_settings
+from engine.telemetry import configure_logging
 from engine.workflows.execution import ExecutionWorkflow
 from engine.workflows.shard import ShardWorkflow
 from models.session import Database
@@ -106,6 +107,7 @@ def build_worker(settings: Settings, runtime: Runtime) -> Worker:
 
 async def serve(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
     """Work until SIGTERM or SIGINT, then hand back what runs and write what is recorded."""
+    configure_logging("worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

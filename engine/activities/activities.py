@@ -99,7 +99,7 @@ class Activities:
         """Record rows that only the interpreter has, and compare the record with its count."""
         recorder, tenant = self._runtime.recorder, mint_tenant(request.meta["tenant"])
         try:
-            await recorder.record_now([row_of_wire(row, request.meta) for row in request.rows])
+            await recorder.settle([row_of_wire(row, request.meta) for row in request.rows])
             if request.count < 0:
                 return RecordReply()
             answer = await recorder.confirm(
@@ -155,7 +155,7 @@ def _finish_of(request: FinishRequest) -> Finish:
         tenant=mint_tenant(meta["tenant"]),
         execution_id=UUID(meta["execution_id"]),
         status=request.status,
-        count=-1 if request.final else request.count,
+        count=request.count,
         digest=request.digest,
         finished_at=datetime.fromtimestamp(request.finished_at, UTC),
         output=request.output,
@@ -163,6 +163,7 @@ def _finish_of(request: FinishRequest) -> Finish:
         attempt=meta["attempt"],
         handled_failures=request.handled_failures,
         rows=tuple(row_of_wire(row, meta) for row in request.rows),
+        final=request.final,
         messages=(Message("execution_finished", payload),),
     )
 

@@ -157,7 +157,7 @@ class Execution(Run):
             return
         self.phase = "handlers"
         self.error = inline(self.failure)
-        frame = self.open_frame(HANDLERS, (), 0, None, upstream=self.error)
+        frame = self.open_frame(HANDLERS, (), 0, None, upstream=self.input)
         frame.variables = dict(self.frames[(MAIN, ())].variables)
         self._issue_timer(EXECUTION, (), "handlers", self.now + HANDLERS_TIMEOUT_S)
         self.begin_frame(frame)

@@ -17,6 +17,7 @@ class NodeState:
     __slots__ = (
         "assigned",
         "attempts",
+        "before",
         "checkpoint",
         "data",
         "deadline",
@@ -52,6 +53,7 @@ class NodeState:
         self.checkpoint: Value | None = None
         self.override: Value | None = None
         self.deadline = 0.0
+        self.before: dict[str, Value] | None = None  # variables as they were at its start, for a later `assign`
 
     @property
     def settled(self) -> bool:
@@ -88,6 +90,7 @@ class NodeState:
             self.checkpoint or 0,
             self.override or 0,
             self.deadline,
+            self.before or 0,
         ]
         while not row[-1]:
             row.pop()
@@ -95,7 +98,7 @@ class NodeState:
 
     @classmethod
     def from_wire(cls, row: list[Any]) -> NodeState:
-        row = row + [0] * (17 - len(row))
+        row = row + [0] * (18 - len(row))
         state = cls(row[1])
         state.status = row[0]
         state.live = row[2] or []
@@ -113,6 +116,7 @@ class NodeState:
         state.checkpoint = row[14] or None
         state.override = row[15] or None
         state.deadline = row[16]
+        state.before = row[17] or None
         return state
 
 

@@ -49,6 +49,8 @@ def scope_of(run: Run, work: Work) -> dict[str, Any]:
     scope = frame_scope(run, frame, uses_of(run, work))
     if node is not None and needs_upstream(node):
         scope["u"] = run.upstream_of(frame, node)
+    if work.kind == "assign":
+        scope["v"] = frame.nodes[work.subject].before or {}
     if work.kind == "pass" and not frame.graph.named:
         scope["leaves"] = leaves_of(run, frame)
     return scope

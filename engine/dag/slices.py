@@ -101,7 +101,7 @@ def _nodes_of(plan: Plan, frame: Frame, reached: list[int], ready: dict[int, Wor
         if work is not None:
             row += [work.kind, work.generation, state.checkpoint or 0]
             if work.kind == "assign":
-                row.append(state.output)
+                row += [state.output, state.before]
         rows.append(row)
     return rows
 
@@ -216,6 +216,7 @@ class Slice:
         state = self.frame.nodes[index]
         state.generation = generation
         state.checkpoint = row[5] or None
+        state.before = row[7] if len(row) > 7 else None
         self.run.generation = max(self.run.generation, generation)
         if state.checkpoint is not None:
             restore_container(self.run, self.frame, self.run.plan.nodes[index], self.checkpoints[index])

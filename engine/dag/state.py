@@ -18,7 +18,7 @@ from engine.dag.control.loop import Loop
 from engine.dag.control.parallel import Parallel
 from engine.dag.frame import Frame, FrameKey, NodeState, leaf_outputs
 from engine.dag.outcome import Outcome, error_dict, failed
-from engine.dag.plan import MAIN, Plan, PlanNode
+from engine.dag.plan import HANDLERS, MAIN, Plan, PlanNode
 from engine.dag.retry import next_delay_s
 from engine.dag.values import NULL, Value, inline, mapping
 from engine.dag.work import Iteration, Work, WorkKey, WorkKind
@@ -282,7 +282,14 @@ class Run:
         frame.active += 1
         fresh = node.kind in _COMPOUND_KINDS and frame.parent is None and self.regenerate
         state.generation = self._next_generation() if fresh else state.generation or frame.generation
-        self._issue(self.first_kind(node), node.index, frame.iteration, state.generation)
+        self._issue_first(frame, node, attempt=1)
+
+    def _issue_first(self, frame: Frame, node: PlanNode, *, attempt: int) -> None:
+        state = frame.nodes[node.index]
+        if node.assigns:
+            visible = frame.visible_variables()
+            state.before = {name: visible.get(name, NULL) for name in node.uses.variables}
+        self._issue(self.first_kind(node), node.index, frame.iteration, state.generation, attempt=attempt)
 
     def first_kind(self, node: PlanNode) -> WorkKind:
         """What a ready node asks for first."""
@@ -408,10 +415,11 @@ class Run:
         else:
             status, state.output, port = resolve_failure(node, error, self.upstream_of(frame, node))
             state.reason = "error" if status == "skipped" else None
-            if node.final == "fail":  # first, so that nothing starts on the edges of this node
+            stops = node.final == "fail" and frame.graph.index != HANDLERS  # a handler's failure changes nothing else
+            if stops:  # first, so that nothing starts on the edges of this node
                 frame.failure, frame.failure_node = error, node.path
             self._settle(frame, node.index, status, port)
-            if node.final == "fail":
+            if stops:
                 self._stop(frame)
 
     def _may_retry(self, node: PlanNode, state: NodeState, outcome: Outcome) -> bool:
@@ -445,8 +453,7 @@ class Run:
         compound = node.kind in _COMPOUND_KINDS
         if compound:
             state.generation = self._next_generation()
-        attempt = 1 if compound else state.attempts + 1
-        self._issue(self.first_kind(node), node.index, frame.iteration, state.generation, attempt=attempt)
+        self._issue_first(frame, node, attempt=1 if compound else state.attempts + 1)
 
     # ---- nodes that are opened first: containers, delays, child workflows
 
@@ -515,8 +522,10 @@ class Run:
     def _after_opened(self, frame: Frame, node: PlanNode, outcome: Outcome) -> None:
         """End such a node, or evaluate its `assign` first."""
         state = frame.nodes[node.index]
-        if outcome.status == "success" and node.assigns and not frame.stopping and state.override is None:
+        whole = "high" not in (state.opened or {})  # the `assign` of a loop in shards is for the loop, not for each
+        if outcome.status == "success" and node.assigns and whole and not frame.stopping and state.override is None:
             state.status, state.output, state.finished_at = "closing", outcome.output, outcome.finished_at
+            state.assigned = outcome.assigned
             self._issue("assign", node.index, frame.iteration, state.generation)
         else:
             self._end_node(frame, node, outcome)
@@ -525,6 +534,8 @@ class Run:
         frame, state = self._locate(work)
         if outcome.status == "success":
             outcome.output, outcome.port = state.output, None
+            outcome.assigned = {**(state.assigned or {}), **(outcome.assigned or {})}
+        state.assigned = None
         outcome.attempts = state.attempts or 1
         self._end_node(frame, self.plan.nodes[work.subject], outcome)
 
@@ -684,8 +695,7 @@ class Run:
             outcome = failed(self._container_error(container), attempts=state.attempts)
         else:
             merged = container.variables if isinstance(container, Loop) else container.merged_variables()
-            frame.variables.update(merged)
-            outcome = Outcome("success", output=container.output(), attempts=state.attempts)
+            outcome = Outcome("success", output=container.output(), attempts=state.attempts, assigned=dict(merged))
         outcome.finished_at = self.now
         self._after_opened(frame, node, outcome)
 

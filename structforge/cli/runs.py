@@ -1,1 +1,173 @@
-def register(app): pass
+"""`structforge run`: a document, its input, and the result."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import ConfigurationError, StructForgeError
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from structforge.cli.connection import Server
+    from structforge.cli.documents import Document
+    from structforge.cli.signals import Interruption
+    from structforge.client import AsyncClient, ExecutionDetail
+
+_CANCEL_PATIENCE_S = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a document is run; `timeout_s` None waits without end."""
+
+    input: Any = None
+    trigger: str | None = None
+    timeout_s: float | None = None
+    as_json: bool = False
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML or JSON document; - is standard input.")],
+    input_text: Annotated[
+        str | None, typer.Option("--input", metavar="JSON|@FILE", help="The execution's input.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON on stdout.")] = False,
+    trigger: Annotated[str | None, typer.Option(metavar="ID", help="The trigger that fires, if there are several.")] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Cancel after so long, such as 5m.")] = None,
+) -> None:
+    """Run a document on the running server, or on one started for this call, and print its result.
+
+    Exit code 0: success. 1: failed, cancelled or timed out. 2: the document or the input is not valid.
+    """
+    given = None if input_text is None else read_input(input_text)
+    run_file(file, Options(given, trigger, _seconds(timeout), as_json))
+
+
+def run_file(file: Path, options: Options | None = None) -> None:
+    """Check the document, run it, print the result. Raises: typer.Exit with the exit code; StructForgeError."""
+    from engine.dag.inputs import check_input
+    from engine.settings import load_settings
+    from structforge.cli.documents import load_document, shown
+    from structforge.cli.terminal import show_issues
+
+    settings = load_settings()
+    chosen = options or Options()
+    document = load_document(file, settings.limits)
+    if document.warnings:
+        show_issues(document.warnings, shown(file))
+    check_input(document.spec, chosen.input)
+    _check_trigger(document, chosen.trigger)
+    code = asyncio.run(_run(settings, document, file, chosen))
+    if code:
+        raise typer.Exit(code)
+
+
+def read_input(text: str) -> Any:
+    """`JSON`, or `@FILE` that holds JSON. Raises: ConfigurationError."""
+    from structforge.cli.documents import read_file
+
+    source = "--input"
+    try:
+        if text.startswith("@"):
+            source = f"--input {text}"
+            text = read_file(Path(text[1:])).decode("utf-8-sig")
+        return json.loads(text)
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{source} is no UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        hint = "quote it for the shell, as in --input '{\"name\": 1}', or name a file: --input @input.json"
+        raise ConfigurationError(f"{source} is no JSON: {error}", details={"hint": hint}) from None
+
+
+def _seconds(text: str | None) -> float | None:
+    from engine.dag.durations import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise ConfigurationError(f"--timeout: {error}") from None
+
+
+def _check_trigger(document: Document, trigger: str | None) -> None:
+    from engine.nodes.registry import built_in_catalogue
+
+    catalogue = built_in_catalogue()
+    triggers = [
+        node.id for node in document.spec.nodes if (found := catalogue.get(node.type)) and found.kind == "trigger"
+    ]
+    if trigger is not None and trigger not in triggers:
+        hint = f"there are: {', '.join(triggers)}" if triggers else "the document has none"
+        raise ConfigurationError(f"--trigger: there is no trigger {trigger}", details={"hint": hint})
+    if trigger is None and len(triggers) > 1:
+        hint = f"name one with --trigger: {', '.join(triggers)}"
+        raise ConfigurationError(f"the document has {len(triggers)} triggers", details={"hint": hint})
+
+
+async def _run(settings: Settings, document: Document, file: Path, options: Options) -> int:
+    from structforge.cli.signals import Interruption
+
+    async with Interruption() as stop:
+        try:
+            async with _server(settings, file) as server:
+                code = await _run_on(server, document, file, options, stop)
+        except asyncio.CancelledError:
+            return stop.exit_code
+    return stop.exit_code if stop.number is not None else code
+
+
+@contextlib.asynccontextmanager
+async def _server(settings: Settings, file: Path) -> Any:
+    """The running server, or one that lasts as long as this call."""
+    from structforge import samples
+    from structforge.cli.connection import Server, find_server
+    from structforge.cli.terminal import note
+    from structforge.up import running_stack
+
+    found = find_server(settings)
+    if found is not None:
+        yield found
+        return
+    note("no server is running: starting one for this call")
+    if samples.is_sample(file):
+        settings = samples.open_loopback(settings)
+        note(f"this is an example: workflows on that server may call {samples.LOOPBACK}")
+    async with running_stack(settings) as endpoints:
+        assert endpoints.api_url is not None
+        assert endpoints.api_key is not None
+        yield Server(endpoints.api_url, endpoints.api_key, endpoints.settings.files_root)
+
+
+async def _run_on(server: Server, document: Document, file: Path, options: Options, stop: Interruption) -> int:
+    from structforge.cli.following import all_nodes, follow, progress_of
+    from structforge.cli.results import print_line, print_result
+    from structforge.client import AsyncClient
+    from structforge.progress import Board
+
+    async with AsyncClient(server.url, server.key) as client:
+        given = await _prepared(client, server, document, file, options.input)
+        stop.gently = True
+        started = await client.run_document(document.raw, given, trigger=options.trigger)
+        execution_id = str(started.id)
+        with progress_of(Board(document.spec)) as view:
+            await _until(options.timeout_s, follow(client, execution_id, view, stop), stop)
+            execution = await follow(client, execution_id, view) if not stop.asked.is_set() else None
+            execution = execution or await _cancelled(client, execution_id, view)
+        execution = await client.execution(execution_id, full=True)
+        if options.as_json:
+            print_line(execution, await all_nodes(client, execution_id, full=True))
+        else:
+            print_result(execution)
+    return 0 if execution.status == "success" else 1

@@ -1,0 +1,88 @@
+"""What the API holds while it serves: the way to PostgreSQL, Redis, Temporal and the object store, and the catalogue."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.sign_in import SignIn
+from engine.activities.clients.objects import ObjectStore, Values
+from engine.activities.clients.redis_live import LiveView
+from engine.activities.launching import TemporalLink
+from engine.activities.starting import Versions
+from engine.dag.limits import Limits
+from engine.errors import ConfigurationError
+from engine.expressions import AstReferenceParser
+from engine.nodes.registry import Catalogue, built_in_catalogue
+from engine.settings import Settings
+from models.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Built once for a process; `live` is None where no Redis is set."""
+
+    settings: Settings
+    database: Database
+    values: Values
+    live: LiveView | None
+    temporal: TemporalLink
+    catalogue: Catalogue
+    parser: AstReferenceParser
+    versions: Versions
+    sign_in: SignIn
+
+    @property
+    def limits(self) -> Limits:
+        given = self.settings.limits
+        return Limits(
+            max_nodes=given.max_nodes,
+            max_body_depth=given.max_body_depth,
+            max_expression_bytes=given.max_expression_bytes,
+            max_iterations=given.max_iterations,
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
+    """Connect, and disconnect at the end. Temporal and Redis may be away meanwhile; PostgreSQL may not.
+
+    Raises: ConfigurationError if an address is not set; SystemFault if PostgreSQL does not answer.
+    """
+    url, address = settings.database.url, settings.temporal.address
+    if url is None or address is None:
+        missing = "STRUCTFORGE_DATABASE__URL" if url is None else "STRUCTFORGE_TEMPORAL__ADDRESS"
+        raise ConfigurationError(f"{missing} is not set: set it, or start everything with structforge up")
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.open(url.get_secret_value(), pool_size=settings.database.pool_size)
+        stack.push_async_callback(database.close)
+        live = None if settings.redis.url is None else LiveView.open(settings.redis.url.get_secret_value())
+        if live is not None:
+            stack.push_async_callback(live.close)
+        sign_in = SignIn(database)
+        stack.push_async_callback(sign_in.close)
+        objects = ObjectStore.open(settings.objects_url)
+        catalogue, parser = built_in_catalogue(), AstReferenceParser()
+        yield Resources(
+            settings=settings,
+            database=database,
+            values=Values(objects),
+            live=live,
+            temporal=TemporalLink(address, settings.temporal.namespace, objects),
+            catalogue=catalogue,
+            parser=parser,
+            versions=Versions(database, catalogue, parser),
+            sign_in=sign_in,
+        )
+
+
+def resources_of(request: Request) -> Resources:
+    """The resources of the application that serves the request."""
+    return cast("Resources", request.app.state.resources)
+
+
+Held = Annotated[Resources, Depends(resources_of)]
