@@ -1,4 +1,4 @@
-"""What the API holds while it serves: the way to PostgreSQL, Redis, Temporal and the object store, and the catalogue."""
+"""What the API holds while it serves: PostgreSQL, Redis, Temporal, the object store, and the catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from api.sign_in import SignIn
+from api.auth import SignIn
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.clients.redis_live import LiveView
 from engine.activities.launching import TemporalLink

@@ -23,6 +23,7 @@ from engine.errors import ConfigurationError
 ENV_PREFIX = "STRUCTFORGE_"
 ENV_DELIMITER = "__"
 MASK = "**********"
+CLIENT_VARIABLES = frozenset({"STRUCTFORGE_URL", "STRUCTFORGE_DEBUG"})  # of the command line alone, no settings
 
 
 class Section(BaseModel):
@@ -235,7 +236,7 @@ def _reject_unknown_variables() -> None:
     known = [ENV_PREFIX + name.upper() for name in Settings.model_fields]
     for variable in os.environ:
         upper = variable.upper()
-        if not upper.startswith(ENV_PREFIX) or upper.split(ENV_DELIMITER)[0] in known:
+        if not upper.startswith(ENV_PREFIX) or upper in CLIENT_VARIABLES or upper.split(ENV_DELIMITER)[0] in known:
             continue
         near = difflib.get_close_matches(upper, [*known, *_all_variables()], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

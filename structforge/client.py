@@ -94,6 +94,10 @@ class Client:
     def create_workflow(self, document: str | Mapping[str, Any]) -> WorkflowDetail:
         return self._send(calls.create_workflow(document))
 
+    def apply_workflow(self, document: str | Mapping[str, Any]) -> WorkflowDetail:
+        """Create the workflow of this name, or save and publish its next version."""
+        return self._send(calls.apply_workflow(document))
+
     def update_workflow(
         self, workflow_id: Id, document: str | Mapping[str, Any], *, expected_version: int | None = None
     ) -> WorkflowDetail:
@@ -179,9 +183,7 @@ class Client:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[NodeExecutionReply]:
-        return self._send(
-            calls.nodes(execution_id, path=path, status=status, full=full, cursor=cursor, limit=limit)
-        )
+        return self._send(calls.nodes(execution_id, path=path, status=status, full=full, cursor=cursor, limit=limit))
 
     def cancel(self, execution_id: Id) -> ExecutionDetail:
         return self._send(calls.command(execution_id, "cancel"))
@@ -252,6 +254,10 @@ class AsyncClient:
 
     async def create_workflow(self, document: str | Mapping[str, Any]) -> WorkflowDetail:
         return await self._send(calls.create_workflow(document))
+
+    async def apply_workflow(self, document: str | Mapping[str, Any]) -> WorkflowDetail:
+        """Create the workflow of this name, or save and publish its next version."""
+        return await self._send(calls.apply_workflow(document))
 
     async def update_workflow(
         self, workflow_id: Id, document: str | Mapping[str, Any], *, expected_version: int | None = None

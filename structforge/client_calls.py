@@ -129,6 +129,9 @@ class Calls:
     def create_workflow(self, document: str | Mapping[str, Any]) -> Call[WorkflowDetail]:
         return _document_call("POST", f"{_PREFIX}/workflows", document, _model(WorkflowDetail))
 
+    def apply_workflow(self, document: str | Mapping[str, Any]) -> Call[WorkflowDetail]:
+        return _document_call("POST", f"{_PREFIX}/workflows?if_exists=save", document, _model(WorkflowDetail))
+
     def update_workflow(
         self, workflow_id: Id, document: str | Mapping[str, Any], expected_version: int | None
     ) -> Call[WorkflowDetail]:
@@ -153,9 +156,7 @@ class Calls:
     def run_document(self, body: Mapping[str, Any], wait_s: float | None, key: str | None) -> Call[ExecutionDetail]:
         return _start_call(f"{_PREFIX}/executions", body, wait_s, key)
 
-    def rerun(
-        self, execution_id: Id, from_node: str | None, input_data: Any, key: str | None
-    ) -> Call[ExecutionDetail]:
+    def rerun(self, execution_id: Id, from_node: str | None, input_data: Any, key: str | None) -> Call[ExecutionDetail]:
         body = {"from_node": from_node} | ({} if input_data is None else {"input": input_data})
         return _start_call(f"{_PREFIX}/executions/{_part(execution_id)}/rerun", body, None, key)
 
@@ -200,9 +201,7 @@ def _document_call(
 def _start_call(path: str, body: Mapping[str, Any], wait_s: float | None, key: str | None) -> Call[ExecutionDetail]:
     params = {} if wait_s is None else {"mode": "sync", "wait_s": wait_s}
     headers = {} if key is None else {"Idempotency-Key": key}
-    return Call(
-        "POST", path, _model(ExecutionDetail), params=params, json=body, headers=headers, extra_s=wait_s or 0
-    )
+    return Call("POST", path, _model(ExecutionDetail), params=params, json=body, headers=headers, extra_s=wait_s or 0)
 
 
 def _node_path(execution_id: Id, path: str, verb: str) -> str:

@@ -27,7 +27,7 @@ _MARKS = {
     "success": ("✓", "green"),
     "failed": ("✗", "bold red"),
     "skipped": ("↷", "yellow"),
-    "pruned": ("–", "dim"),
+    "pruned": ("-", "dim"),
     "cancelled": ("■", "magenta"),
 }
 # The status of a node that ran in several passes is the first of these that any of its passes has.
@@ -76,12 +76,15 @@ class Entry:
 
 
 class Board:
-    """All nodes of a document in its order, bodies below their containers, handlers last."""
+    """All nodes of a document in its order, bodies below their containers, handlers last.
 
-    def __init__(self, spec: WorkflowSpec) -> None:
-        self.name = spec.name
+    Without the document it holds the nodes that were heard of, as they come.
+    """
+
+    def __init__(self, name: str, spec: WorkflowSpec | None = None) -> None:
+        self.name = name
         self.entries: dict[str, Entry] = {}
-        for graph in (spec.graph, spec.handlers):
+        for graph in (spec.graph, spec.handlers) if spec else ():
             self._add(graph, "", 0)
 
     def _add(self, graph: GraphSpec, prefix: str, depth: int) -> None:
@@ -94,15 +97,22 @@ class Board:
                 self._add(body, f"{path}.{body_id}.", depth + 1)
 
     def update(self, rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
-        """Take in node executions `{path, iteration, status, attempts, duration_ms, error}`; the entries that changed."""
+        """Take in node executions `{path, type, iteration, status, attempts, duration_ms, error}`; the changed."""
         changed: dict[str, Entry] = {}
         for row in rows:
-            entry = self.entries.get(str(row["path"]))
+            entry = self._entry(row)
             iteration = tuple(row.get("iteration") or ())
-            if entry is not None and entry.seen.get(iteration) != row:
+            if entry.seen.get(iteration) != row:
                 entry.seen[iteration] = row
                 changed[entry.path] = entry
         return list(changed.values())
+
+    def _entry(self, row: Mapping[str, Any]) -> Entry:
+        path = str(row["path"])
+        if path not in self.entries:
+            depth = min(path.count("."), 1)
+            self.entries[path] = Entry(path, _one_line(path), _one_line(str(row.get("type", ""))), depth)
+        return self.entries[path]
 
     @property
     def settled(self) -> int:
@@ -139,7 +149,7 @@ class LiveProgress:
         self._board = board
         self._console = console
         self._spinner = Spinner("dots", style="cyan")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, transient=False)
+        self._live = Live(console=console, get_renderable=self.rendering, refresh_per_second=12, transient=False)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -153,7 +163,8 @@ class LiveProgress:
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._board.update(rows)
 
-    def _render(self) -> RenderableType:
+    def rendering(self) -> RenderableType:
+        """What stands on the screen now."""
         entries = list(self._board.entries.values())
         shown = [*_chosen(entries, max(self._console.height - 4, 4))]
         table = Table.grid(padding=(0, 1))

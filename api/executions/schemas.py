@@ -22,7 +22,7 @@ class StartRequest(Request):
 
     input: Any = Field(default=None, description="Execution input; the defaults of the document's `inputs` fill it up")
     trigger: str | None = Field(default=None, max_length=200, description="Id of the trigger node; needed if several")
-    metadata: Labels = {}
+    metadata: Labels = Field(default_factory=dict[str, Label])
     version: int | None = Field(default=None, ge=1, description="Version number; the published one if left out")
     priority: int | None = Field(default=None, ge=1, le=5, description="1 urgent to 5 background")
 
@@ -30,10 +30,10 @@ class StartRequest(Request):
 class StartDocumentRequest(Request):
     """A document to save under its name and to start at once."""
 
-    document: dict[str, Any]
+    document: dict[str, Any] | str = Field(description="The workflow document, or its YAML or JSON text")
     input: Any = None
     trigger: str | None = Field(default=None, max_length=200)
-    metadata: Labels = {}
+    metadata: Labels = Field(default_factory=dict[str, Label])
     priority: int | None = Field(default=None, ge=1, le=5)
 
 
@@ -94,7 +94,7 @@ class ExecutionDetail(ExecutionReply):
     output: Any = None
     output_bytes: int = 0
     output_omitted: bool = False
-    nodes: dict[str, int] = {}
+    nodes: dict[str, int] = Field(default_factory=dict[str, int])
 
 
 class NodeExecutionReply(Reply):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from api.schemas import Reply
 
 
@@ -17,4 +19,4 @@ class Readiness(Reply):
 
     ready: bool
     missing: list[str]
-    degraded: list[str] = []
+    degraded: list[str] = Field(default_factory=list[str])

@@ -38,7 +38,7 @@ class WorkflowDetail(WorkflowReply):
     version_id: UUID
     version: int
     document: dict[str, Any]
-    warnings: list[IssueReply] = []
+    warnings: list[IssueReply] = Field(default_factory=list[IssueReply])
 
 
 class Validation(Reply):

@@ -107,6 +107,17 @@ class TemporalLink:
         client = await self.client()
         return client.get_workflow_handle(temporal_id(str(tenant), str(execution_id)))
 
+    async def exists(self, handle: WorkflowHandle[object, object]) -> bool:
+        """Whether Temporal knows this Temporal workflow. Raises: SystemFault."""
+        try:
+            with translated_rpc_faults():
+                await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return True
+
 
 async def launch(link: TemporalLink, request: ExecutionInput, *, task_queue: str, priority: int) -> bool:
     """Start the Temporal workflow of an execution; False if it has been started before, which is as good.

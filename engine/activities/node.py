@@ -1,7 +1,8 @@
 """One node as one activity: attempts, timeout, heartbeats, and what a lost worker means.
 
 Attempts are counted in the record, not by Temporal, which counts lost workers too. A node that may not simply run
-twice is marked as begun before it runs; if its worker dies, the outcome is unknown and it fails.
+twice is marked as begun before it runs; if its worker dies, the outcome is unknown and it fails. A try that hands its
+work back, because its worker stops or our own servers do not answer, says so in its last heartbeat: nothing was lost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from uuid import UUID
 from temporalio import activity
 
 from engine.activities.evaluation import Evaluation, Task
-from engine.activities.failures import final_failure, next_attempt, worker_leaves
+from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
 from engine.activities.rows import duration_ms, moment
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import NodeRequest
@@ -24,7 +25,7 @@ from engine.dag.retry import next_delay_s
 from engine.dag.state import resolve_failure
 from engine.dag.values import NULL
 from engine.dag.work import Work
-from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError
+from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError, SystemFault
 from models.rows import Attempts, NodeRow
 
 HEARTBEAT_S = 2.5
@@ -40,6 +41,7 @@ class NodeRun:
         self._node: PlanNode = runtime.program.plan.nodes[request.node]
         self._used = request.attempts  # attempts that have failed
         self._lost = 0
+        self._clean = True  # no try of this node execution may have been cut off while the node ran
         self._started_at = time.time()
 
     async def run(self) -> list[Any]:
@@ -47,23 +49,42 @@ class NodeRun:
 
         Raises: ApplicationError for an attempt that failed; it says whether Temporal tries again.
         """
-        known = await self._look_up()
-        if known is not None:
-            return known.to_wire()
-        await self._mark_begun()
+        # From the start: while PostgreSQL does not answer, this worker is waiting and not lost.
         heartbeat = asyncio.create_task(_beat())
         try:
-            outcome = await self._attempt()
+            return await self._run()
+        except SystemFault as fault:
+            self._hand_back()
+            raise system_fault(fault) from None
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
+                self._hand_back()
                 raise worker_leaves() from None
             raise
         finally:
             heartbeat.cancel()
+
+    async def _run(self) -> list[Any]:
+        known = await self._look_up()
+        if known is not None:
+            return known.to_wire()
+        await self._mark_begun()
+        clean, self._clean = self._clean, False
+        outcome = await self._attempt()
+        self._clean = clean
         if outcome.status == "failed":
             await self._fail(outcome)
         self._record(outcome.status, outcome)
         return outcome.to_wire()
+
+    def _hand_back(self) -> None:
+        activity.heartbeat(activity.info().attempt, self._clean)
+
+    def _handed_back(self) -> tuple[bool, bool]:
+        """Whether the try before this one handed its work back, and whether nothing had been cut off by then."""
+        info = activity.info()
+        details = list(info.heartbeat_details)
+        return (True, bool(details[1])) if len(details) == 2 and details[0] == info.attempt - 1 else (False, False)
 
     # ---- what the record knows of earlier tries
 
@@ -79,23 +100,25 @@ class NodeRun:
             tuple(request.iteration),
             request.generation,
         )
+        handed_back, clean = self._handed_back()
         if known is None or known.execution_attempt != self._runtime.meta["attempt"]:
-            self._lost = 0 if request.again else activity.info().attempt - 1 - self._used
-            self._refuse_if_lost_often()
+            # A try that is not the first leaves a mark before it runs, so this can be behind one loss at most.
+            self._lost = 0 if request.again or handed_back else 1
             return None
         if known.status == "success":
             return Outcome("success", output=known.output or NULL, port=known.port, attempts=known.attempts)
         if known.status == "retrying":
             self._used, self._lost = known.attempts, known.lost
         elif known.status == "running":
-            self._after_loss(known)
+            self._clean = clean
+            self._after_loss(known, lost=0 if request.again or handed_back else 1)
         return None
 
-    def _after_loss(self, known: Attempts) -> None:
-        """A worker was lost under the node: an idempotent one runs again uncounted, any other only by its policy."""
-        self._used, self._lost = known.attempts - 1, known.lost + (0 if self._request.again else 1)
+    def _after_loss(self, known: Attempts, lost: int) -> None:
+        """A try ended under the node: an idempotent one runs again uncounted, any other only by its policy."""
+        self._used, self._lost = known.attempts - 1, known.lost + lost
         self._refuse_if_lost_often()
-        if self._is_idempotent():
+        if self._clean or self._is_idempotent():
             return
         self._used += 1
         policy = self._node.retry

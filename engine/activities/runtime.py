@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from temporalio.client import Client
 
@@ -38,7 +39,7 @@ class Runtime:
     async def execution(self, meta: dict[str, Any]) -> ExecutionRuntime:
         """What belongs to one execution. The tenant comes from a Temporal input that authentication made."""
         tenant = mint_tenant(meta["tenant"])
-        version = await self.versions.get(tenant, meta["version_id"])
+        version = await self.versions.get(tenant, UUID(meta["version_id"]))
         program = self.programs.of(meta["version_id"], version.spec, version.plan)
         return ExecutionRuntime(self, tenant, meta, program, ScopeReader(self.values, tenant, version.plan, meta))
 

@@ -85,16 +85,16 @@ def frame_scope(run: Run, frame: Frame, uses: Uses) -> dict[str, Any]:
 
 
 def _add_pass(scope: dict[str, Any], frame: Frame) -> None:
-    inner: Frame | None = frame
-    while inner is not None and inner.index is None:
-        inner = inner.parent
-    if inner is None:
-        return
-    scope["x"] = inner.index
-    if inner.item is not None:
-        scope["t"] = inner.item
-    if inner.last is not None:
-        scope["l"] = inner.last
+    """The innermost `index` with its `last`, and the innermost `item`, which a while loop has none of."""
+    around: Frame | None = frame
+    while around is not None:
+        if "x" not in scope and around.index is not None:
+            scope["x"] = around.index
+            if around.last is not None:
+                scope["l"] = around.last
+        if "t" not in scope and around.item is not None:
+            scope["t"] = around.item
+        around = around.parent
 
 
 def scope_size(scope: dict[str, Any]) -> int:

@@ -35,6 +35,7 @@ def take_execution(execution: Execution) -> dict[str, Any]:
         "cancelled": execution.cancelled,
         "timed_out": execution.timed_out,
         "waits": _execution_deadline(execution),
+        "begun": _begun(execution),
     }
 
 
@@ -51,7 +52,21 @@ def restore_execution(plan: Plan, wire: dict[str, Any], now: float, *, shard_pas
     elif execution.phase in ("waiting", "handlers"):
         purpose = "execution" if execution.phase == "waiting" else "handlers"
         execution.ask_again("timer", EXECUTION, (), 0, purpose=purpose, deadline=wire["waits"])
+    _tell_begun(execution, wire)
     return execution
+
+
+def _begun(run: Run) -> list[list[Any]]:
+    """Children and shards that exist; what was asked for and held back does not."""
+    works = [work for work in run.works.values() if work.started and work.kind in ("child", "shard")]
+    return [[work.key[0], work.key[1], list(work.key[2])] for work in works]
+
+
+def _tell_begun(run: Run, wire: dict[str, Any]) -> None:
+    begun = {(row[0], row[1], tuple(row[2])) for row in wire["begun"]}
+    for work in run.works.values():
+        if work.purpose == "reattach" and work.key not in begun:
+            work.purpose = ""
 
 
 def _restore_fields(execution: Execution, wire: dict[str, Any]) -> None:
@@ -80,6 +95,7 @@ def take_container(run: Run, frame: Frame, node: PlanNode) -> dict[str, Any]:
         "frames": [_frame_to_wire(inner) for inner in frames],
         "containers": [_container_to_wire(key, run.containers[key]) for key in keys if key in run.containers],
         "generation": run.generation,
+        "begun": _begun(run),
     }
 
 
@@ -94,6 +110,7 @@ def restore_container(run: Run, frame: Frame, node: PlanNode, wire: dict[str, An
         _resume_node(run, frame, node, state)
     for inner in frames:
         _resume(run, inner)
+    _tell_begun(run, wire)
 
 
 def _stands_in(inner: Frame, outer: Frame, owner: int) -> bool:

@@ -535,7 +535,7 @@ class Run:
         if outcome.status == "success":
             outcome.output, outcome.port = state.output, None
             outcome.assigned = {**(state.assigned or {}), **(outcome.assigned or {})}
-        state.assigned = None
+        state.assigned, state.output = None, NULL
         outcome.attempts = state.attempts or 1
         self._end_node(frame, self.plan.nodes[work.subject], outcome)
 
@@ -795,7 +795,8 @@ class Run:
             frame.active -= 1
             state.status = "pending"
         else:
-            state.finished_at = self.now
+            state.finished_at, state.output, state.assigned = self.now, NULL, None
+            state.error = error_dict(CANCELLED, "cancelled while it waited")
             self._settle(frame, index, "cancelled", None)
 
     def _cancel_work(self, key: WorkKey) -> bool:

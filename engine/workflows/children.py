@@ -25,6 +25,8 @@ from engine.contracts import (
     CHILD_COMMAND,
     EXECUTION_WORKFLOW,
     OPEN_CHILD,
+    PAUSE,
+    RESUME,
     SHARD_WORKFLOW,
     AwaitReply,
     AwaitRequest,
@@ -55,6 +57,12 @@ class Children:
         self._tasks: dict[WorkKey, asyncio.Task[None]] = {}
         self._ids: dict[WorkKey, str] = {}
         self._cancelled: dict[WorkKey, None] = {}
+        self._opening: dict[WorkKey, None] = {}
+
+    @property
+    def opening(self) -> bool:
+        """Whether one is not known to Temporal yet; another run could not find it again."""
+        return bool(self._opening)
 
     @property
     def busy(self) -> bool:
@@ -62,6 +70,7 @@ class Children:
 
     def start(self, work: Work) -> None:
         work.started = True
+        self._opening[work.key] = None
         run = self._run_shard(work) if work.kind == "shard" else self._run_workflow(work)
         self._tasks[work.key] = asyncio.create_task(run)
 
@@ -100,9 +109,8 @@ class Children:
         self._tasks.clear()
 
     def _end(self, key: WorkKey, outcome: Outcome) -> None:
-        self._tasks.pop(key, None)
-        self._ids.pop(key, None)
-        self._cancelled.pop(key, None)
+        for kept in (self._tasks, self._ids, self._cancelled, self._opening):
+            kept.pop(key, None)
         driver = self._driver
         outcome.finished_at = outcome.finished_at or driver.now
         driver.run.complete(key, outcome, driver.now)
@@ -201,7 +209,9 @@ class Children:
     async def _run(self, work: Work, child_id: str, name: str, argument: Any) -> tuple[str, Any, dict[str, Any] | None]:
         """Status, result and error of a child that is started, or that an earlier run started."""
         self._ids[work.key] = child_id
+        told_paused = self._driver.paused
         if work.purpose == "reattach":
+            self._opened(work, child_id, told_paused)
             return await self._await_again(child_id)
         try:
             handle = await workflow.start_child_workflow(
@@ -213,13 +223,24 @@ class Children:
                 result_type=dict,
             )
         except WorkflowAlreadyStartedError:
+            handle = None
+        self._opened(work, child_id, told_paused)
+        if handle is None:
             return await self._await_again(child_id)
-        if work.key in self._cancelled:
-            await self._cancel_by_id(child_id)
         try:
             return "success", await handle, None
         except ChildWorkflowError as error:
             return _failure_of(error)
+
+    def _opened(self, work: Work, child_id: str, told_paused: bool) -> None:
+        """Tell a child what came while it was not there to be told."""
+        self._opening.pop(work.key, None)
+        self._driver.wake()
+        if work.key in self._cancelled:
+            asyncio.create_task(self._cancel_by_id(child_id))  # noqa: RUF006  the workflow's loop keeps it
+        if work.kind == "shard" and self._driver.paused != told_paused:
+            command = Command(PAUSE if self._driver.paused else RESUME)
+            asyncio.create_task(self._signal(child_id, command))  # noqa: RUF006  the workflow's loop keeps it
 
     async def _await_again(self, child_id: str) -> tuple[str, Any, dict[str, Any] | None]:
         request = AwaitRequest(self._driver.meta, child_id)

@@ -93,7 +93,12 @@ class Driver:
     @property
     def is_idle(self) -> bool:
         """Nothing runs whose result continue-as-new would lose."""
-        return not self._activities and self._region is None
+        return not self._activities and self._region is None and not self.children.opening
+
+    @property
+    def is_settled(self) -> bool:
+        """Idle, with nothing left to record: what a timer released since the last confirmation would be lost."""
+        return self.is_idle and not self.ledger.held
 
     @property
     def io_running(self) -> int:
@@ -120,11 +125,22 @@ class Driver:
         for key in self.run.take_cancels():
             self._cancel(key)
         self._note_settled()
-        if not (self.paused or self.draining):
-            self._route(self.run.take_ready())
-            self._start_io()
-            self._start_region()
-            self._note_settled()
+        if self.draining:
+            return
+        if self.paused:
+            self._route_waits()
+            return
+        self._route(self.run.take_ready())
+        self._start_io()
+        self._start_region()
+        self._note_settled()
+
+    def _route_waits(self) -> None:
+        """While paused, clocks go on, and children of an earlier run are found again so that they can be told."""
+        ready = self.run.take_ready()
+        waits = [work for work in ready if work.kind == "timer" or work.purpose == "reattach"]
+        self.run.give_back([work for work in ready if work not in waits])
+        self._route(waits)
 
     def _note_settled(self) -> None:
         for settled in self.run.take_settled():

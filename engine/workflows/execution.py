@@ -29,6 +29,7 @@ from engine.dag.snapshot import restore_execution, take_execution
 from engine.workflows import options
 from engine.workflows.commands import counts, obey, states
 from engine.workflows.driver import Driver
+from engine.workflows.interruption import to_the_end
 from engine.workflows.ledger import Ledger
 
 STATUS = SearchAttributeKey.for_keyword(ATTRIBUTE_STATUS)
@@ -72,8 +73,7 @@ class ExecutionWorkflow:
         if self._clock is not None:
             self._clock.cancel()
         self._closing = True
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        await self._finish()
+        await to_the_end(self._finish())
         return self._result()
 
     async def _drive(self) -> None:
@@ -84,12 +84,25 @@ class ExecutionWorkflow:
                 driver.draining = workflow.info().is_continue_as_new_suggested()
                 await driver.drive()
             except asyncio.CancelledError:
-                self._execution.cancel_all(workflow.time())
-                driver.paused = False
+                self._cancel()
                 continue
             if self._execution.done and driver.is_idle:
                 return
-            await self._continue_as_new()
+            _, cancelled = await to_the_end(self._settle())
+            if cancelled:
+                self._cancel()
+            elif driver.is_settled:
+                self._continue_as_new()
+
+    def _cancel(self) -> None:
+        self._execution.cancel_all(workflow.time())
+        self._driver.paused = False
+
+    async def _settle(self) -> None:
+        """Before continue-as-new: everything is on record and no handler runs. Timers may fire meanwhile."""
+        await self._driver.confirm()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._driver.step()
 
     def _start_clock(self) -> None:
         timeout_s = self._execution.plan.timeout_s
@@ -111,10 +124,8 @@ class ExecutionWorkflow:
         shown = " · ".join(f"{count} {status}" for status, count in counts(self._execution).items())
         workflow.set_current_details(f"**{self._meta['workflow_name']}** attempt {self._execution.attempt}: {shown}")
 
-    async def _continue_as_new(self) -> None:
+    def _continue_as_new(self) -> None:
         driver = self._driver
-        await driver.confirm()
-        await workflow.wait_condition(workflow.all_handlers_finished)
         driver.children.abandon()
         state = {
             "run": take_execution(self._execution),
@@ -130,6 +141,7 @@ class ExecutionWorkflow:
 
     async def _finish(self) -> None:
         """Close the record in one transaction; the execution is not finished before PostgreSQL has all of it."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
         driver, execution = self._driver, self._execution
         ledger = driver.ledger
         while len(ledger.unsent) > 1 and _rows_bytes(ledger) > options.MAX_INPUT_BYTES:

@@ -17,6 +17,7 @@ from engine.workflows import options
 from engine.workflows.commands import obey, states
 from engine.workflows.driver import Driver
 from engine.workflows.execution import shard_size
+from engine.workflows.interruption import to_the_end
 from engine.workflows.ledger import Ledger
 
 
@@ -51,9 +52,16 @@ class ShardWorkflow:
         else:
             restore_container(self._run, frame, self._node, request.state["run"])
         await self._drive()
-        place = (self._node.path, tuple(request.iteration), request.low, request.high)
-        await self._driver.confirm(*place)
-        return await self._reply(frame.nodes[request.node])
+        reply, _ = await to_the_end(self._close(frame.nodes[request.node]))
+        return reply
+
+    async def _close(self, state: NodeState) -> dict[str, Any]:
+        await self._confirm()
+        return await self._reply(state)
+
+    async def _confirm(self) -> None:
+        request = self._request
+        await self._driver.confirm(self._node.path, tuple(request.iteration), request.low, request.high)
 
     async def _drive(self) -> None:
         driver = self._driver
@@ -62,14 +70,25 @@ class ShardWorkflow:
                 self._watch_length()
                 await driver.drive()
             except asyncio.CancelledError:
-                self._cancelled = True
-                driver.paused = False
-                self._run.now = workflow.time()
-                self._run.cancel(self._slice.frame)
+                self._cancel()
                 continue
             if self._ended and driver.is_idle:
                 return
-            await self._continue_as_new()
+            _, cancelled = await to_the_end(self._settle())
+            if cancelled:
+                self._cancel()
+            elif driver.is_settled:
+                self._continue_as_new()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self._driver.paused = False
+        self._run.now = workflow.time()
+        self._run.cancel(self._slice.frame)
+
+    async def _settle(self) -> None:
+        await self._confirm()
+        self._driver.step()
 
     def _watch_length(self) -> None:
         if workflow.info().is_continue_as_new_suggested():
@@ -78,9 +97,8 @@ class ShardWorkflow:
     def _root_ended(self, frame: Frame) -> None:
         self._ended = True
 
-    async def _continue_as_new(self) -> None:
+    def _continue_as_new(self) -> None:
         driver, request = self._driver, self._request
-        await driver.confirm(self._node.path, tuple(request.iteration), request.low, request.high)
         driver.children.abandon()
         request.state = {
             "run": take_container(self._run, self._slice.frame, self._node),

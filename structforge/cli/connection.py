@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +42,17 @@ def find_server(settings: Settings) -> Server | None:
         message = f"the server on {settings.data_dir} (pid {running.pid}) is just starting or stopping"
         raise ConfigurationError(message, details={"hint": hint})
     return Server(running.api_url, _key_of_folder(settings), settings.files_root)
+
+
+async def await_server(settings: Settings) -> Server | None:
+    """The same, but a server that is just starting is waited for, as long as it may take to start."""
+    deadline = time.monotonic() + settings.embedded.start_timeout_s
+    while os.environ.get(URL_VARIABLE) is None and time.monotonic() < deadline:
+        running = find_running(settings.data_dir)
+        if running is None or running.api_url is not None:
+            break
+        await asyncio.sleep(0.2)
+    return find_server(settings)
 
 
 def required_server(settings: Settings) -> Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import sys
 from dataclasses import dataclass
@@ -33,8 +34,12 @@ def load_document(path: Path, limits: LimitSettings) -> Document:
 
     Raises: ConfigurationError if it cannot be read; ValidationFailed with every issue, warnings included.
     """
-    raw = read_document(read_file(path), name=path.name, max_bytes=limits.max_document_bytes)
-    spec = parse_spec(raw)
+    data = read_file(path)
+    try:
+        raw = read_document(data, name=path.name, max_bytes=limits.max_document_bytes)
+        spec = parse_spec(raw)
+    except ValidationFailed as failure:
+        raise ValidationFailed(failure.issues, shown(path)) from None
     issues = check(spec, limits)
     if any(issue.severity == "error" for issue in issues):
         raise ValidationFailed(issues, shown(path))
@@ -88,6 +93,8 @@ def _beside(path: Path) -> str:
     from difflib import get_close_matches
 
     folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = [entry.name for entry in folder.iterdir()]
     near = get_close_matches(path.name, names, n=1)
     return f"did you mean {folder / near[0]}?" if near else f"the working folder is {Path.cwd()}"

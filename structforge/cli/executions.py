@@ -1,1 +1,173 @@
-def register(app): pass
+"""`structforge execution`: what runs and what has run on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from engine.dag.spec import WorkflowSpec
+    from structforge.client import AsyncClient, ExecutionDetail, NodeExecutionReply
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution.")]
+Result = TypeVar("Result")
+commands = typer.Typer(help="Executions on the server.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(commands, name="execution")
+
+
+@commands.command("list")
+def list_executions(
+    status: Annotated[str | None, typer.Option(help="Only these, such as running,failed.")] = None,
+    workflow: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this workflow.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The newest executions."""
+    from structforge.cli.tables import clock, print_table
+    from structforge.cli.terminal import print_json
+    from structforge.progress import in_words
+
+    page = _call(lambda client: client.executions(workflow_id=workflow, status=status, limit=limit))
+    if as_json:
+        return print_json(page.model_dump(mode="json")["items"])
+    rows = [
+        (str(it.id), it.workflow_name, it.status, it.trigger, clock(it.created_at), in_words(it.duration_ms))
+        for it in page.items
+    ]
+    return print_table(("id", "workflow", "status", "trigger", "created", "duration"), rows)
+
+
+@commands.command("get")
+def get(execution_id: Id, as_json: Json = False) -> None:
+    """One execution with its nodes and its output."""
+    from structforge.cli.following import all_nodes
+    from structforge.cli.results import print_line, print_result
+    from structforge.cli.terminal import err
+
+    async def fetch(client: AsyncClient) -> tuple[ExecutionDetail, list[NodeExecutionReply]]:
+        return await client.execution(execution_id, full=True), await all_nodes(client, execution_id, full=as_json)
+
+    execution, nodes = _call(fetch)
+    if as_json:
+        return print_line(execution, nodes)
+    err().print(_heading(execution))
+    _print_nodes(nodes)
+    return print_result(execution)
+
+
+@commands.command("watch")
+def watch(execution_id: Id) -> None:
+    """Follow an execution to its end; Ctrl-C leaves it running. The exit code is that of `run`."""
+    from structforge.cli.following import follow, progress_of
+    from structforge.cli.results import print_result
+    from structforge.cli.terminal import FAILED
+    from structforge.progress import Board
+
+    async def to_the_end(client: AsyncClient) -> ExecutionDetail:
+        known = await client.execution(execution_id)
+        with progress_of(Board(known.workflow_name, await _spec(client, known))) as view:
+            await follow(client, execution_id, view)
+        return await client.execution(execution_id, full=True)
+
+    execution = _call(to_the_end)
+    print_result(execution)
+    if execution.status != "success":
+        raise typer.Exit(FAILED)
+
+
+@commands.command("cancel")
+def cancel(execution_id: Id) -> None:
+    """Stop an execution; what has not finished is cancelled."""
+    _command(execution_id, lambda client: client.cancel(execution_id))
+
+
+@commands.command("pause")
+def pause(execution_id: Id) -> None:
+    """Let running nodes finish and start nothing new."""
+    _command(execution_id, lambda client: client.pause(execution_id))
+
+
+@commands.command("resume")
+def resume(execution_id: Id) -> None:
+    """Go on after a pause."""
+    _command(execution_id, lambda client: client.resume(execution_id))
+
+
+@commands.command("rerun")
+def rerun(
+    execution_id: Id,
+    from_node: Annotated[str | None, typer.Option("--from", metavar="NODE", help="Keep what ran before it.")] = None,
+    input_text: Annotated[
+        str | None, typer.Option("--input", metavar="JSON|@FILE", help="Another input; the old one if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an execution again as a new one, whole or from a node on."""
+    from structforge.cli.runs import read_input
+    from structforge.cli.terminal import out, print_json
+
+    given = None if input_text is None else read_input(input_text)
+    started = _call(lambda client: client.rerun(execution_id, from_node, input_data=given))
+    if as_json:
+        return print_json({"execution_id": str(started.id), "status": started.status})
+    return out().print(f"{started.id}")
+
+
+async def _spec(client: AsyncClient, execution: ExecutionDetail) -> WorkflowSpec | None:
+    """The document that runs, if it is still the newest version."""
+    from engine.dag.parsing import parse_spec
+
+    workflow = await client.workflow(execution.workflow_id)
+    return parse_spec(workflow.document) if workflow.version_id == execution.version_id else None
+
+
+def _call(work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
+    from engine.settings import load_settings
+    from structforge.cli.connection import required_server
+    from structforge.client import AsyncClient
+
+    server = required_server(load_settings())
+
+    async def connected() -> Result:
+        async with AsyncClient(server.url, server.key) as client:
+            return await work(client)
+
+    return asyncio.run(connected())
+
+
+def _command(execution_id: str, work: Callable[[AsyncClient], Awaitable[ExecutionDetail]]) -> None:
+    from structforge.cli.terminal import out
+
+    execution = _call(work)
+    out().print(f"{execution_id}: {execution.status}")
+
+
+def _heading(execution: ExecutionDetail) -> Any:
+    from rich.text import Text
+
+    from structforge.cli.tables import clock
+    from structforge.cli.terminal import printable
+
+    text = Text(printable(execution.workflow_name), style="bold")
+    text.append(f"  started {clock(execution.started_at or execution.created_at)}", style="not bold dim")
+    return text
+
+
+def _print_nodes(nodes: list[NodeExecutionReply]) -> None:
+    from structforge.cli.results import node_key
+    from structforge.cli.tables import print_table
+    from structforge.progress import in_words
+
+    rows = [
+        (node_key(node), node.type, node.status, str(node.attempts or ""), in_words(node.duration_ms),
+         "" if node.error is None else f"{node.error.get('code')}: {node.error.get('message')}")
+        for node in nodes
+    ]  # fmt: skip
+    print_table(("node", "type", "status", "attempts", "duration", "error"), rows)

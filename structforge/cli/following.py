@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from engine.errors import SystemFault
@@ -19,6 +20,8 @@ _PATIENCE_S = 60.0
 _PAGE = 500
 _MOST_ROWS_LIVE = 2000
 
+View = LineProgress | LiveProgress
+
 
 class Stop(Protocol):
     """Something that may ask for the end."""
@@ -27,14 +30,12 @@ class Stop(Protocol):
     def asked(self) -> asyncio.Event: ...
 
 
-def progress_of(board: Board) -> LineProgress | LiveProgress:
+def progress_of(board: Board) -> View:
     """The view that fits where stderr leads."""
     return LiveProgress(board, err()) if is_live() else LineProgress(board, err())
 
 
-async def follow(
-    client: AsyncClient, execution_id: str, view: LineProgress | LiveProgress, stop: Stop | None = None
-) -> ExecutionDetail:
+async def follow(client: AsyncClient, execution_id: str, view: View, stop: Stop | None = None) -> ExecutionDetail:
     """Show the execution until it has ended, or until `stop` asks; the last state seen.
 
     Raises: SystemFault if the API does not answer for a minute.
@@ -46,7 +47,8 @@ async def follow(
         if detail.nodes != counts:
             counts, pause = detail.nodes, _SHORTEST_S
             if sum(counts.values()) <= _MOST_ROWS_LIVE or detail.status in ENDED:
-                view.update([_row(reply) for reply in await all_nodes(client, execution_id)])
+                rows = sorted(await all_nodes(client, execution_id), key=_when)
+                view.update([_row(reply) for reply in rows])
         if detail.status in ENDED or (stop is not None and stop.asked.is_set()):
             return detail
         pause = min(pause * 1.3, _LONGEST_S)
@@ -85,5 +87,10 @@ async def _wait(seconds: float, stop: Stop | None) -> None:
         await asyncio.wait_for(stop.asked.wait(), seconds)
 
 
+def _when(reply: NodeExecutionReply) -> tuple[bool, datetime | int, int]:
+    """What has finished first, in that order."""
+    return (True, reply.seq, 0) if reply.finished_at is None else (False, reply.finished_at, reply.seq)
+
+
 def _row(reply: NodeExecutionReply) -> dict[str, Any]:
-    return reply.model_dump(include={"path", "iteration", "status", "attempts", "duration_ms", "error"})
+    return reply.model_dump(include={"path", "type", "iteration", "status", "attempts", "duration_ms", "error"})

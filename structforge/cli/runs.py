@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.errors import ConfigurationError, StructForgeError
+from engine.errors import ConfigurationError, Conflict
 
 if TYPE_CHECKING:
     from engine.settings import Settings
     from structforge.cli.connection import Server
     from structforge.cli.documents import Document
+    from structforge.cli.following import View
     from structforge.cli.signals import Interruption
-    from structforge.client import AsyncClient, ExecutionDetail
+    from structforge.client import AsyncClient
 
 _CANCEL_PATIENCE_S = 40.0
 
@@ -43,7 +45,9 @@ def run(
         str | None, typer.Option("--input", metavar="JSON|@FILE", help="The execution's input.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON on stdout.")] = False,
-    trigger: Annotated[str | None, typer.Option(metavar="ID", help="The trigger that fires, if there are several.")] = None,
+    trigger: Annotated[
+        str | None, typer.Option(metavar="ID", help="The trigger that fires, if there are several.")
+    ] = None,
     timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Cancel after so long, such as 5m.")] = None,
 ) -> None:
     """Run a document on the running server, or on one started for this call, and print its result.
@@ -129,14 +133,14 @@ async def _run(settings: Settings, document: Document, file: Path, options: Opti
 
 
 @contextlib.asynccontextmanager
-async def _server(settings: Settings, file: Path) -> Any:
+async def _server(settings: Settings, file: Path) -> AsyncGenerator[Server]:
     """The running server, or one that lasts as long as this call."""
     from structforge import samples
-    from structforge.cli.connection import Server, find_server
+    from structforge.cli.connection import Server, await_server
     from structforge.cli.terminal import note
     from structforge.up import running_stack
 
-    found = find_server(settings)
+    found = await await_server(settings)
     if found is not None:
         yield found
         return
@@ -151,23 +155,59 @@ async def _server(settings: Settings, file: Path) -> Any:
 
 
 async def _run_on(server: Server, document: Document, file: Path, options: Options, stop: Interruption) -> int:
-    from structforge.cli.following import all_nodes, follow, progress_of
+    from structforge.cli.following import all_nodes, progress_of
     from structforge.cli.results import print_line, print_result
     from structforge.client import AsyncClient
     from structforge.progress import Board
 
     async with AsyncClient(server.url, server.key) as client:
         given = await _prepared(client, server, document, file, options.input)
-        stop.gently = True
+        stop.gently = True  # from here on there may be an execution to cancel
         started = await client.run_document(document.raw, given, trigger=options.trigger)
         execution_id = str(started.id)
-        with progress_of(Board(document.spec)) as view:
-            await _until(options.timeout_s, follow(client, execution_id, view, stop), stop)
-            execution = await follow(client, execution_id, view) if not stop.asked.is_set() else None
-            execution = execution or await _cancelled(client, execution_id, view)
+        with progress_of(Board(document.spec.name, document.spec)) as view:
+            await _to_the_end(client, execution_id, view, options.timeout_s, stop)
         execution = await client.execution(execution_id, full=True)
         if options.as_json:
             print_line(execution, await all_nodes(client, execution_id, full=True))
         else:
             print_result(execution)
     return 0 if execution.status == "success" else 1
+
+
+async def _prepared(client: AsyncClient, server: Server, document: Document, file: Path, given: Any) -> Any:
+    """The input; before an example runs, its data are put where it reads them, and it learns the server's address."""
+    from structforge import samples
+    from structforge.cli.terminal import note
+
+    if not samples.is_sample(file):
+        return given
+    if server.files_root is None:
+        note("the server is not of this machine's data folder: it must have the examples' data already")
+        return given
+    tenant = str((await client.me()).tenant_id)
+    for path in await asyncio.to_thread(samples.place_files, server.files_root, tenant):
+        note(f"placed {path} in the workflow files")
+    return samples.with_service(document.spec, given, server.url)
+
+
+async def _to_the_end(
+    client: AsyncClient, execution_id: str, view: View, timeout_s: float | None, stop: Interruption
+) -> None:
+    """Follow the execution; a signal or the time-out cancels it, and its end is awaited all the same."""
+    from structforge.cli.following import ENDED, follow
+    from structforge.cli.terminal import note
+
+    if timeout_s is not None:
+        asyncio.get_running_loop().call_later(timeout_s, stop.asked.set)
+    execution = await follow(client, execution_id, view, stop)
+    if execution.status in ENDED:
+        return
+    note(f"cancelling execution {execution_id}")
+    with contextlib.suppress(Conflict):  # it has ended in this moment
+        await client.cancel(execution_id)
+    try:
+        async with asyncio.timeout(_CANCEL_PATIENCE_S):
+            await follow(client, execution_id, view)
+    except TimeoutError:
+        note(f"execution {execution_id} was told to stop, but has not ended yet")

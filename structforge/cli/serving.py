@@ -44,6 +44,7 @@ def worker() -> None:
 def api() -> None:
     """Serve the HTTP API."""
     from api.app import serve
+
     from engine.settings import load_settings
 
     asyncio.run(serve(load_settings()))
@@ -51,7 +52,8 @@ def api() -> None:
 
 def scheduler() -> None:
     """Relay stranded starts and keep schedules; several may run."""
-    from engine.settings import load_settings
     from scheduler_sync import serve
+
+    from engine.settings import load_settings
 
     asyncio.run(serve(load_settings()))

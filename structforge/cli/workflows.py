@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.errors import StructForgeError, ValidationFailed
+
+if TYPE_CHECKING:
+    from structforge.cli.connection import Server
+    from structforge.client import WorkflowDetail
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML or JSON document; - is standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -76,7 +80,6 @@ def apply(file: File, as_json: Json = False) -> None:
     from structforge.cli.connection import required_server
     from structforge.cli.documents import load_document, shown
     from structforge.cli.terminal import out, print_json, show_issues
-    from structforge.client import AsyncClient
 
     settings = load_settings()
     document = load_document(file, settings.limits)
@@ -84,14 +87,25 @@ def apply(file: File, as_json: Json = False) -> None:
         show_issues(document.warnings, shown(file))
     server = required_server(settings)
 
-    async def store() -> dict[str, object]:
-        async with AsyncClient(server.url, server.key) as client:
-            return await client.apply_workflow(document.raw)
-
-    stored = asyncio.run(store())
+    stored = asyncio.run(_store(server, document.raw))
     if as_json:
-        return print_json(stored)
-    return out().print(f"{stored['name']}: version {stored['version']} ({stored['id']})")
+        return print_json({"id": str(stored.id), "name": stored.name, "version": stored.version})
+    return out().print(f"{stored.name}: version {stored.version} ({stored.id})")
+
+
+async def _store(server: Server, raw: dict[str, Any]) -> WorkflowDetail:
+    from structforge.client import AsyncClient
+
+    async with AsyncClient(server.url, server.key) as client:
+        cursor: str | None = None
+        while True:
+            page = await client.workflows(search=raw["name"], status="active", cursor=cursor)
+            for workflow in page.items:
+                if workflow.name == raw["name"]:
+                    return await client.update_workflow(workflow.id, raw)
+            cursor = page.next
+            if cursor is None:
+                return await client.create_workflow(raw)
 
 
 def _size(nodes: int) -> str:

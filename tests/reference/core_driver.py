@@ -6,6 +6,7 @@ each outcome is worked out twice, from the core's scope and from the reference's
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from engine.dag.execution import Execution
 from engine.dag.frame import leaf_outputs
 from engine.dag.plan import Plan, PlanNode
 from engine.dag.scope import scope_of
+from engine.dag.snapshot import restore_execution, take_execution
 from engine.dag.spec import NodeSpec, WorkflowSpec
 from engine.dag.values import Value, inline, read
 from engine.dag.work import Iteration, Work, WorkKey
@@ -40,7 +42,10 @@ class Pair:
         self.specs = _specs_by_path(spec)
         self.graphs = {node.id: graph for graph, nodes in _graphs(spec) for node in nodes}
         self.reference = Reference(spec, data, trigger, manual=True)
-        self.core = Execution(self.plan, expand_local=True)
+        for node in self.plan.nodes:
+            node.local = node.local and not node.bodies  # every container is opened here, none goes out whole
+        self.core = Execution(self.plan)
+        self.snapshots = 0
         self.data = data
         self.tried: dict[Key, int] = {}  # attempts made with each idempotency key, as an effect server counts them
         self.held: list[Work] = []  # I/O works without a slot
@@ -69,6 +74,20 @@ class Pair:
             raise AssertionError(f"the core is stuck; running in the reference: {self.reference.running()}")
         self._take()
         self._compare()
+
+    def continue_as_new(self) -> bool:
+        """Go on from a snapshot, as another run of the Temporal workflow does; False while a node runs."""
+        if self.active or self.done:
+            return False
+        wire = json.loads(json.dumps(take_execution(self.core)))
+        self.core = restore_execution(self.plan, wire, 0.0, shard_passes=0)
+        begun = {work.key: names for work, names in self.rowless}  # their scopes were taken when they became ready
+        self.rowless, self.timers, self.held = [], [], []
+        self._take()
+        self.rowless = [(work, begun[work.key]) for work, _ in self.rowless]
+        self.snapshots += 1
+        self._compare()
+        return True
 
     def interrupt(self, *, expire: bool) -> None:
         """Cancel the execution, or let its time run out."""
@@ -156,7 +175,7 @@ class Pair:
             port=ended.port if ended.kind == "success" else None,
             data=upstream if node.type in ("condition", "switch") else None,
             error=ended.error,
-            attempts=self._tried(work) if ended.attempts else 0,
+            attempts=self._tried(work),
             assigned={name: inline(value) for name, value in ended.assigned.items()},
         )
 
@@ -164,7 +183,8 @@ class Pair:
         return self.tried.get(self._key(work), 0)
 
     def _count(self, work: Work, attempts: int) -> None:
-        self.tried[self._key(work)] = self._tried(work) + attempts
+        delay = self.plan.nodes[work.subject].kind == "delay"  # it tries nothing, so its attempts do not add up
+        self.tried[self._key(work)] = attempts if delay else self._tried(work) + attempts
 
     # ---- work without a row ---------------------------------------------------------------------------------------
 
@@ -386,11 +406,7 @@ def canonical(rows: dict[Key, State], plan: Plan) -> dict[Any, Any]:
     """Rows with generations counted for each container run apart, as their numbers depend on the order of starts."""
     names = _generation_names(rows, plan)
     return {
-        (path, iteration, names[generation]): replace(
-            state,
-            output=evaluate.normalise(state.output),
-            error_code=state.error_code if state.status in ("failed", "skipped") else None,
-        )
+        (path, iteration, names[generation]): replace(state, output=evaluate.normalise(state.output))
         for (path, iteration, generation), state in rows.items()
     }
 

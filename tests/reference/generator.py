@@ -86,7 +86,7 @@ class _Writer:
         nodes, edges, sources = self._graph(_Place(), self.left, triggers=self.rng.choices([0, 1, 2], [1, 8, 1])[0])
         document: Json = {"name": "random", "nodes": nodes, "edges": edges, "settings": self._settings()}
         document["variables"] = {name: {"default": self.rng.randrange(5)} for name in _VARIABLES}
-        if self.chance(0.3):
+        if self.chance(0.45):
             self.left = 3
             place = _Place(outer=tuple(sources), handlers=True, assigns=False)
             handler_nodes, handler_edges, _ = self._graph(place, self.rng.randint(1, 3))
@@ -99,7 +99,7 @@ class _Writer:
         settings: Json = {}
         if self.chance(0.4):
             settings["on_error"] = self.rng.choice(["continue", "continue", "skip", "fail"])
-        if self.chance(0.2):
+        if self.chance(0.35):
             settings["retry"] = {
                 "strategy": "fixed",
                 "interval": "1ms",
@@ -248,7 +248,7 @@ class _Writer:
         return {"value": self.rng.randrange(9)}
 
     def _behaviour(self, names: _Names) -> str:
-        if self.chance(0.7):
+        if self.chance(0.62):
             number = "{{ input.n }}" if self.chance(0.2) else str(self.rng.randrange(9))
             return f"/ok/{number}"
         return self.rng.choice(["/fail/503/1", "/fail/503/2", "/fail/404/99", "/fail/429/1", "/fail/500/99"])
@@ -305,10 +305,11 @@ class _Writer:
         kind = params["loop_type"]
         if kind != "while" and self.chance(0.45):
             params["concurrency"] = self.rng.randint(2, 3)
-        if kind == "foreach" and self.chance(0.4):
+        if kind == "foreach" and self.chance(0.5):
             params["on_item_error"] = "continue"
-        if self.chance(0.2):
-            params["break_condition"] = f"index == {self.rng.randrange(3)}"
+        breaks = params.get("on_item_error") is None  # whether a failed item may break is not said anywhere
+        if breaks and self.chance(0.3):
+            params["break_condition"] = f"index {self.rng.choice(['==', '>='])} {self.rng.randrange(3)}"
         sequential = "concurrency" not in params
         if self.chance(0.2) and (sequential or "break_condition" not in params) and self.racy:
             params["max_iterations"] = self.rng.randint(1, 3)
@@ -340,7 +341,10 @@ class _Names:
         self.inputs = False
 
     def template(self) -> str:
-        return "{{ " + self._expression() + " }}" if self.rng.random() < 0.9 else f"is {{{{ {self._scalar()} }}}}!"
+        if self.rng.random() < 0.9:
+            return "{{ " + self._expression() + " }}"
+        text = self._scalar()
+        return f"is {{{{ {'input.n' if text == 'inputs.x' else text} }}}}!"  # no times and headers in a text
 
     def condition(self) -> Any:
         choice = self.rng.randrange(6)

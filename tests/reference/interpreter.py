@@ -270,6 +270,8 @@ class Reference:
     def _close_run(self, run: Run, status: str) -> None:
         run.status = status
         run.settled_at = self._tick()
+        if status == "cancelled" and run.container and run.attempts:
+            run.error = Failure(CANCELLED, "cancelled").error
 
     def _take(self, run: Run, ended: Outcome) -> None:
         """Record how a node ended, and what that means for its frame."""
@@ -368,6 +370,7 @@ class Reference:
         for frame in run.frames:
             self._cancel_frame(frame)
         if run.status == "retrying" or not run.opened or run.gained is not None:
+            run.generation = run.generation if run.attempts else run.frame.generation  # it never ran
             self._close_run(run, "cancelled")
 
     def _step_end(self, frame: Frame) -> bool:

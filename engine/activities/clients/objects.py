@@ -121,6 +121,8 @@ class Values:
             return (await self.load(tenant, whole))[index]
         if "l" in value:
             return [await self.load(tenant, item) for item in value["l"]]
+        if "c" in value:
+            return [item for part in value["c"] for item in await self.load(tenant, part)]
         return {key: await self.load(tenant, item) for key, item in value["o"].items()}
 
     async def _stored(self, tenant: TenantId, sha256: str) -> Any:

@@ -108,6 +108,14 @@ class LiveView:
         nodes = {name[2:]: int(value) for name, value in raw.items() if name.startswith("n:") and int(value) > 0}
         return LiveExecution(raw.get("status", "running"), nodes)
 
+    async def answers(self) -> bool:
+        """Whether Redis is there now."""
+        try:
+            await cast("Any", self._redis.ping())
+        except (RedisError, OSError):
+            return False
+        return True
+
     async def drain(self, timeout_s: float = 5) -> None:
         """Wait until everything is shown or given up, for `timeout_s` at most."""
         try:

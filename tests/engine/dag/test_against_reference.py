@@ -19,7 +19,10 @@ _MOST_STEPS = 5000
 
 
 def run_pair(seed: int) -> Pair:
-    """Drive one random document to its end in both; every 20th is cancelled, every 20th times out on the way."""
+    """Drive one random document to its end in both.
+
+    Every 20th is cancelled, every 20th times out on the way, and every other one goes through snapshots.
+    """
     rng = random.Random(seed)
     document = random_document(rng, effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0)
     spec = WorkflowSpec.model_validate(document)
@@ -30,6 +33,8 @@ def run_pair(seed: int) -> Pair:
     for step in range(_MOST_STEPS):
         if pair.done:
             break
+        if seed % 2 and rng.random() < 0.3:
+            pair.continue_as_new()
         if step == interrupted_at and pair.core.phase != "handlers":
             pair.interrupt(expire=seed % 20 == 5)
         else:

@@ -1,0 +1,117 @@
+"""Starting executions: one transaction makes the row, then Temporal is asked to run it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from api.resources import Resources
+from engine.activities.launching import launch
+from engine.activities.starting import CompiledVersion, input_of
+from engine.dag.inputs import check_input
+from engine.dag.plan import Plan, PlanNode
+from engine.errors import Conflict, Issue, SystemFault, ValidationFailed
+from models.repositories.executions import Created, Executions, IdempotentRequest, NewExecution
+from models.repositories.workflows import Workflows
+from models.tables import Execution
+from models.tenancy import TenantId
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller wants started. `key` is the caller's idempotency key, `asked` all that the request asks for."""
+
+    input: Any = None
+    trigger: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    priority: int | None = None
+    key: str | None = None
+    asked: Any = None
+
+    def once(self, kind: str) -> IdempotentRequest | None:
+        """The order as a request that may be repeated, None without a key."""
+        if self.key is None:
+            return None
+        asked = orjson.dumps(self.asked, option=orjson.OPT_SORT_KEYS, default=str)
+        return IdempotentRequest(kind, self.key, hashlib.sha256(asked).digest())
+
+
+async def published_version(
+    resources: Resources, tenant: TenantId, workflow_id: UUID, number: int | None
+) -> CompiledVersion:
+    """The version to run: `number`, or the published one.
+
+    Raises: NotFound; Conflict (WORKFLOW_ARCHIVED, NOT_PUBLISHED).
+    """
+    workflow = await Workflows(resources.database).get(tenant, workflow_id)
+    if workflow.status == "archived":
+        raise Conflict(f"the workflow {workflow.name!r} is archived", code="WORKFLOW_ARCHIVED")
+    wanted = number or workflow.published_version
+    if wanted is None:
+        raise Conflict(f"no version of {workflow.name!r} is published: name one", code="NOT_PUBLISHED")
+    return await resources.versions.get_number(tenant, workflow_id, wanted)
+
+
+async def start(resources: Resources, tenant: TenantId, version: CompiledVersion, order: Order) -> Created:
+    """Make an execution and start it.
+
+    If Temporal is away the execution stays pending, and the relay starts it when Temporal is back.
+    Raises: ValidationFailed if the input or trigger does not fit; Conflict if the key was used for another request.
+    """
+    trigger = choose_trigger(version.plan, order.trigger)
+    data = check_input(version.spec, order.input)
+    limit = resources.settings.limits.inline_output_bytes
+    new = NewExecution(
+        workflow_id=version.workflow_id,
+        version_id=version.id,
+        workflow_name=version.workflow_name,
+        input=await resources.values.store(tenant, data, limit),
+        trigger="manual",
+        trigger_node=trigger.path if trigger else None,
+        node_total=len(version.plan.nodes),
+        priority=order.priority or version.spec.settings.priority,
+        labels=order.labels,
+    )
+    created = await Executions(resources.database).create_execution(tenant, new, request=order.once("execute"))
+    if created.is_new:
+        await launch_row(resources, tenant, created.execution)
+    return created
+
+
+async def launch_row(resources: Resources, tenant: TenantId, execution: Execution) -> bool:
+    """Start the Temporal workflow of a new row; False if Temporal is away and it is left to the relay."""
+    try:
+        request = await input_of(resources.database, resources.versions, tenant, execution, values=resources.values)
+        queue = resources.settings.worker.task_queue
+        await launch(resources.temporal, request, task_queue=queue, priority=execution.priority)
+    except SystemFault as fault:
+        _log.warning("execution %s waits for the relay: %s", execution.id, fault)
+        return False
+    return True
+
+
+def choose_trigger(plan: Plan, name: str | None) -> PlanNode | None:
+    """The trigger that starts the execution; None if the document has none. Raises: ValidationFailed."""
+    triggers = plan.triggers()
+    known = ", ".join(node.id for node in triggers)
+    if name is not None:
+        found = next((node for node in triggers if node.id == name), None)
+        if found is None:
+            hint = f"the triggers are: {known}" if known else "the document has no triggers: leave it out"
+            raise _bad_trigger("UNKNOWN_TRIGGER", f"there is no trigger {name[:80]!r}", hint)
+        return found
+    if len(triggers) > 1:
+        raise _bad_trigger("AMBIGUOUS_TRIGGER", "the document has several triggers", f"name one of: {known}")
+    return triggers[0] if triggers else None
+
+
+def _bad_trigger(code: str, message: str, hint: str) -> ValidationFailed:
+    return ValidationFailed([Issue(code, "trigger", message, hint)], "the trigger is not valid")

@@ -1,0 +1,28 @@
+"""The first boot of an installation: a tenant, its administrator, and the first API key."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from models.repositories.api_keys import ApiKeys
+from models.repositories.tenants import FIRST_TENANT, Tenants
+from models.repositories.users import Users
+from models.session import Database
+from models.tenancy import TenantId, mint_tenant
+
+TENANT_NAME = "default"
+ADMINISTRATOR = "admin@localhost"
+
+
+async def ensure_first_tenant(database: Database, key: SecretStr | None) -> TenantId:
+    """Make what is missing of the first tenant, its administrator and, if `key` is given, its API key.
+
+    Repeating it changes nothing; several processes may do it at once. The key may do everything.
+    Raises: NotFound if the key belongs to another tenant; SystemFault.
+    """
+    tenant = mint_tenant(FIRST_TENANT)
+    await Tenants(database).ensure(tenant, TENANT_NAME)
+    await Users(database).ensure(tenant, ADMINISTRATOR, "Administrator")
+    if key is not None:
+        await ApiKeys(database).register(tenant, "first key", key.get_secret_value(), scopes=("*",))
+    return tenant

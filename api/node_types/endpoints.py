@@ -1,0 +1,26 @@
+"""Routes of node types."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.node_types import service
+from api.node_types.schemas import NodeTypeReply
+from api.permissions import Permission, requires
+from api.resources import Held
+
+router = APIRouter(prefix="/node-types", tags=["node types"])
+
+
+@router.get("")
+@requires(Permission.NODE_TYPE_READ)
+async def list_node_types(resources: Held) -> list[NodeTypeReply]:
+    """The catalogue: every node type with its ports, parameters, result and documentation."""
+    return service.list_node_types(resources.catalogue)
+
+
+@router.get("/{name}")
+@requires(Permission.NODE_TYPE_READ)
+async def get_node_type(name: str, resources: Held) -> NodeTypeReply:
+    """One node type."""
+    return service.get_node_type(resources.catalogue, name)

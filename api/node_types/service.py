@@ -1,0 +1,24 @@
+"""What the node type routes do."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from api.node_types.schemas import NodeTypeReply
+from engine.errors import NotFound
+from engine.nodes.registry import Catalogue
+
+
+@cache
+def list_node_types(catalogue: Catalogue) -> list[NodeTypeReply]:
+    """All types, by category and name; made once, for the catalogue does not change."""
+    return [NodeTypeReply(**node_type.as_dict()) for node_type in catalogue.types()]
+
+
+def get_node_type(catalogue: Catalogue, name: str) -> NodeTypeReply:
+    """Raises: NotFound naming the nearest type."""
+    found = next((item for item in list_node_types(catalogue) if item.type == name), None)
+    if found is None:
+        near = catalogue.nearest(name)
+        raise NotFound(f"no node type {name[:80]!r}" + (f"; did you mean {near}?" if near else ""))
+    return found

@@ -1,0 +1,77 @@
+"""`compare`: every graph on every variant, interleaved, on one set of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.figures import Figure, figures_of
+from benchmarks.graphs import Graph, graph_named
+from benchmarks.measuring import measure_latency, measure_throughput
+from benchmarks.stand import WORKER, open_stand
+from benchmarks.subjects import VARIANTS, Subject, subject_of
+
+IN_FLIGHT = 50
+_THROUGHPUT_VARIANTS = ("handwritten", "isolated", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured. Budgets bound each graph; a round that has begun is finished."""
+
+    rounds: dict[str, int]
+    latency_budget_s: float
+    blocks: int
+    counts: dict[str, int]
+    throughput_budget_s: float
+
+
+FULL = Effort(
+    rounds={"one": 40, "chain": 25, "fan": 15, "layered": 7, "wfformat": 15},
+    latency_budget_s=40,
+    blocks=5,
+    counts={"one": 400, "chain": 100},
+    throughput_budget_s=45,
+)
+QUICK = Effort(
+    rounds={"one": 10, "chain": 7, "fan": 5, "layered": 3, "wfformat": 5},
+    latency_budget_s=8,
+    blocks=2,
+    counts={"one": 150, "chain": 50},
+    throughput_budget_s=8,
+)
+
+
+async def compare(
+    console: Console, names: Sequence[str], effort: Effort, *, wfformat: Path | None = None, rounds: int | None = None
+) -> list[Figure]:
+    """Measure the graphs `names`. Raises: ValueError for a graph that is not there; WrongResult."""
+    graphs = [graph_named(name, wfformat) for name in names]
+    figures: list[Figure] = []
+    async with open_stand(WORKER, wfformat=wfformat) as stand:
+        for graph in graphs:
+            console.print(f"{graph.name}: {len(graph.parents)} nodes ...")
+            subjects = [await subject_of(stand, graph, variant) for variant in VARIANTS]
+            figures += await _latency(graph, subjects, effort, rounds or effort.rounds[graph.name])
+            if graph.name in effort.counts:
+                figures += await _throughput(graph, subjects, effort)
+    return figures
+
+
+async def _latency(graph: Graph, subjects: Sequence[Subject], effort: Effort, rounds: int) -> list[Figure]:
+    series = await measure_latency(subjects, rounds=rounds, budget_s=effort.latency_budget_s)
+    return figures_of("latency", graph.name, series)
+
+
+async def _throughput(graph: Graph, subjects: Sequence[Subject], effort: Effort) -> list[Figure]:
+    series = await measure_throughput(
+        [subject for subject in subjects if subject.variant in _THROUGHPUT_VARIANTS],
+        blocks=effort.blocks,
+        count=effort.counts[graph.name],
+        in_flight=IN_FLIGHT,
+        budget_s=effort.throughput_budget_s,
+    )
+    return figures_of("throughput", graph.name, series)

@@ -1,0 +1,170 @@
+"""Writes the pages that follow from the source: node types, error codes, the table of settings in README.md.
+
+    python docs/generate.py            writes what differs
+    python docs/generate.py --check    only says what differs; exit code 1 if anything does
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.dag.validate.codes import CODES
+from engine.nodes.node_type import NodeType
+from engine.nodes.registry import built_in_catalogue
+from engine.settings import Settings
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+README = ROOT / "README.md"
+BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+MADE = "<!-- Made by docs/generate.py: change the source, not this page. -->\n\n"
+WARNINGS = frozenset({"ASSIGN_RACE", "THEN_WITHOUT_RETRY", "ERROR_EDGE_NEVER_LIVE", "UNREACHABLE_CASE"})
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file with the text it must have."""
+    return {**node_pages(), **error_pages(), README: readme(README.read_text("utf-8"))}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check tell which differ. Pages that nothing generates any more are named too."""
+    wanted = pages()
+    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    stale = [path for folder in ("nodes", "errors") for path in (DOCS / folder).glob("*.md") if path not in wanted]
+    check = "--check" in arguments
+    for path in [*changed, *stale]:
+        print(f"{'differs' if check else 'written' if path in wanted else 'removed'}: {path.relative_to(ROOT)}")
+    if not check:
+        for path in changed:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path], "utf-8")
+        for path in stale:
+            path.unlink()
+    return int(check and bool(changed or stale))
+
+
+# ---- node types
+
+
+def node_pages() -> dict[Path, str]:
+    """One page a node type, and their list."""
+    types = built_in_catalogue().types()
+    folder = DOCS / "nodes"
+    found = {folder / f"{item.type}.md": MADE + item.documentation.rstrip() + "\n" for item in types}
+    rows = [f"| [{item.type}]({item.type}.md) | {item.category} | {item.kind} | {_first(item)} |" for item in types]
+    head = ["# Node types", "", _KINDS, "", "| type | category | kind | what it does |", "| --- | --- | --- | --- |"]
+    found[folder / "README.md"] = MADE + "\n".join([*head, *rows, "", _COMMON])
+    return found
+
+
+_KINDS = """*Local* nodes run together inside one activity of the engine. *I/O* nodes are one Temporal activity each. *Durable* nodes
+wait in Temporal. *Containers* run a nested graph. The same pages are printed by `structforge node show TYPE`."""
+
+_COMMON = """## Keys that every node has
+
+| key | meaning |
+| --- | --- |
+| `id` | how edges and expressions name the node: a Python identifier, unique over the document |
+| `type`, `name`, `params` | which node type, what people see, its parameters |
+| `when` | an expression; false skips the node |
+| `inputs` | a mapping evaluated first, visible to this node as `inputs.*` |
+| `assign` | execution variables that are set after success |
+| `timeout` | the longest one attempt may take |
+| `retry` | `strategy`, `interval`, `backoff`, `max_interval`, `max_attempts` (counts the first try) |
+| `on_error`, `then` | `fail`, `retry`, `continue` or `skip`; what follows the last attempt |
+| `join` | `all` (default) or `any`: when a node with several incoming edges starts |
+| `isolate` | run this node in an activity of its own |
+| `credential`, `cache` | named in the document; this version stores neither credentials nor cached results |
+"""
+
+
+def _first(node_type: NodeType) -> str:
+    return " ".join(node_type.description.split()).partition(". ")[0].rstrip(".").replace("|", "\\|")
+
+
+# ---- codes
+
+
+def codes() -> dict[str, dict[str, Any]]:
+    """docs/codes.yaml: `issues` and `errors`, each code -> what its page says."""
+    return yaml.safe_load((DOCS / "codes.yaml").read_text("utf-8"))
+
+
+def error_pages() -> dict[Path, str]:
+    """One page a code, and their list."""
+    explained = codes()
+    folder = DOCS / "errors"
+    found = {folder / f"{code}.md": _issue_page(code, text) for code, text in explained["issues"].items()}
+    found |= {folder / f"{code}.md": _error_page(code, text) for code, text in explained["errors"].items()}
+    found[folder / "README.md"] = _index(explained)
+    return found
+
+
+def _issue_page(code: str, text: dict[str, Any]) -> str:
+    kind = "warning: the document runs" if code in WARNINGS else "error: the document does not run"
+    parts = [f"# {code}", "", f"{CODES[code]} *({kind})*", "", f"**To mend it:** {text['mend'].strip()}", ""]
+    if "example" in text:
+        language = "json" if text["example"].lstrip().startswith("{") else "yaml"
+        parts += ["This document has it:", "", f"```{language}", text["example"].rstrip(), "```", ""]
+    if "input" in text:
+        parts += [f"when it is given the input `{json.dumps(text['input'])}`.", ""]
+    return MADE + "\n".join(parts)
+
+
+def _error_page(code: str, text: dict[str, Any]) -> str:
+    parts = [f"# {code}", "", text["meaning"], "", f"**When it happens:** {text['happens']}", ""]
+    parts += [f"**To mend it:** {text['mend']}", "", f"**Worth another attempt:** {text['retryable']}.", ""]
+    return MADE + "\n".join(parts)
+
+
+def _index(explained: dict[str, dict[str, Any]]) -> str:
+    lines = ["# Codes", "", "Every code is stable: programs may rely on it. Messages may change.", ""]
+    lines += ["## Failures of nodes, of the API and of the command line", "", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| [{code}]({code}.md) | {text['meaning']} |" for code, text in explained["errors"].items()]
+    lines += ["", "## Issues of documents and inputs", "", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| [{code}]({code}.md) | {CODES[code]} |" for code in explained["issues"]]
+    return MADE + "\n".join([*lines, ""])
+
+
+# ---- settings
+
+
+def variables() -> dict[str, Any]:
+    """Every variable with its default; None where there is none."""
+    found: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        sections: Any = field.default
+        if hasattr(type(sections), "model_fields"):
+            for inner, part in type(sections).model_fields.items():
+                found[f"STRUCTFORGE_{name}__{inner}".upper()] = part.default
+        else:
+            found[f"STRUCTFORGE_{name}".upper()] = sections
+    return found
+
+
+def meanings() -> dict[str, str]:
+    """docs/settings.yaml: variable -> what it means."""
+    return yaml.safe_load((DOCS / "settings.yaml").read_text("utf-8"))
+
+
+def readme(text: str) -> str:
+    """README.md with the table of settings as it must be."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    explained = meanings()
+    rows = [f"| `{name}` | {_default(value)} | {explained[name]} |" for name, value in variables().items()]
+    table = "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _default(value: Any) -> str:
+    return "" if value is None or value == "" else f"`{value if isinstance(value, Path | str) else json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,171 @@
+"""Relays starts that were stranded between the row in PostgreSQL and the Temporal workflow.
+
+Several may run at once: starting the same execution twice starts it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from engine.activities.clients.objects import ObjectStore, Values
+from engine.activities.launching import TemporalLink, launch
+from engine.activities.starting import Versions, input_of
+from engine.errors import ConfigurationError, NotFound, StructForgeError, SystemFault
+from engine.expressions import AstReferenceParser
+from engine.nodes.registry import built_in_catalogue
+from engine.settings import Settings, load_settings
+from engine.telemetry import configure_logging
+from models.repositories.executions import Executions
+from models.repositories.node_executions import NodeExecutions
+from models.rows import TERMINAL_EXECUTION_STATUSES, Finish
+from models.session import Database
+from models.tables import Execution
+from models.tenancy import TenantId, mint_tenant
+
+EVERY_S = 1.0
+STRANDED_AFTER = timedelta(seconds=2)
+# A child is started by its parent; only one that was given up is the relay's business.
+CHILD_STRANDED_AFTER = timedelta(seconds=30)
+BATCH = 100
+AT_ONCE = 20
+LONGEST_WAIT_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Relay:
+    """Starts what waits. A start that fails is tried again after a pause that grows to `LONGEST_WAIT_S`."""
+
+    settings: Settings
+    database: Database
+    values: Values
+    temporal: TemporalLink
+    versions: Versions
+    started: int = 0
+    _failed: dict[UUID, tuple[int, float]] = field(default_factory=dict[UUID, tuple[int, float]])
+
+    async def run_forever(self) -> None:
+        """One pass each `EVERY_S`; PostgreSQL or Temporal being away is waited out."""
+        while True:
+            try:
+                await self.run_once()
+            except SystemFault as fault:
+                _log.warning("the relay waits: %s", fault)
+            await asyncio.sleep(EVERY_S)
+
+    async def run_once(self) -> int:
+        """Start what has waited too long; how many were started. Raises: SystemFault if PostgreSQL is away."""
+        executions = Executions(self.database)
+        waiting = await executions.pending_starts(STRANDED_AFTER, limit=BATCH + len(self._failed))
+        ids = {execution.id for execution in waiting}
+        self._failed = {key: value for key, value in self._failed.items() if key in ids}
+        due = [execution for execution in waiting if self._is_due(execution)]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def relay(execution: Execution) -> bool:
+            async with gate:
+                return await self._relay(execution)
+
+        count = sum(await asyncio.gather(*map(relay, due)))
+        self.started += count
+        return count
+
+    def _is_due(self, execution: Execution) -> bool:
+        age = datetime.now(UTC) - execution.created_at
+        if execution.parent_execution_id is not None and age < CHILD_STRANDED_AFTER:
+            return False
+        return self._failed.get(execution.id, (0, 0.0))[1] <= time.monotonic()
+
+    async def _relay(self, execution: Execution) -> bool:
+        # The tenant comes out of the record, under the policy that the relay has been given.
+        tenant = mint_tenant(execution.tenant_id)
+        try:
+            if await self._is_orphan(tenant, execution):
+                await self._close_orphan(tenant, execution)
+                return False
+            request = await input_of(self.database, self.versions, tenant, execution, values=self.values)
+            queue = self.settings.worker.task_queue
+            is_new = await launch(self.temporal, request, task_queue=queue, priority=execution.priority)
+            # Whoever started it: it is no longer pending, so it is not asked about again.
+            await Executions(self.database).mark_running(tenant, execution.id)
+        except Exception as error:
+            self._note_failure(execution, error)
+            return False
+        if is_new:
+            _log.info("execution %s was stranded and is started now", execution.id)
+        return is_new
+
+    async def _is_orphan(self, tenant: TenantId, execution: Execution) -> bool:
+        """A child that its parent has not started and never will."""
+        if execution.parent_execution_id is None:
+            return False
+        try:
+            parent = await Executions(self.database).get(tenant, execution.parent_execution_id)
+        except NotFound:
+            return True
+        handle = await self.temporal.handle(tenant, execution.id)
+        return parent.status in TERMINAL_EXECUTION_STATUSES and not await self.temporal.exists(handle)
+
+    async def _close_orphan(self, tenant: TenantId, execution: Execution) -> None:
+        error = {"code": "CANCELLED", "message": "its parent ended before it began", "details": {}, "retryable": False}
+        finish = Finish(tenant, execution.id, "cancelled", 0, 0, datetime.now(UTC), error=error)
+        await NodeExecutions(self.database).write([], finishes=[finish])
+
+    def _note_failure(self, execution: Execution, error: Exception) -> None:
+        """One bad row must not keep the others from starting."""
+        count = self._failed.get(execution.id, (0, 0.0))[0] + 1
+        self._failed[execution.id] = (count, time.monotonic() + min(LONGEST_WAIT_S, EVERY_S * 2 ** (count - 1)))
+        known = isinstance(error, StructForgeError)
+        _log.warning("execution %s is not started yet: %s", execution.id, error, exc_info=None if known else error)
+
+
+@contextlib.asynccontextmanager
+async def open_relay(settings: Settings) -> AsyncGenerator[Relay]:
+    """Raises: ConfigurationError if an address is not set; SystemFault if PostgreSQL does not answer."""
+    url, address = settings.database.url, settings.temporal.address
+    if url is None or address is None:
+        raise ConfigurationError("the scheduler needs STRUCTFORGE_DATABASE__URL and STRUCTFORGE_TEMPORAL__ADDRESS")
+    database = await Database.open(url.get_secret_value(), pool_size=min(5, settings.database.pool_size))
+    try:
+        objects = ObjectStore.open(settings.objects_url)
+        temporal = TemporalLink(address, settings.temporal.namespace, objects)
+        versions = Versions(database, built_in_catalogue(), AstReferenceParser())
+        yield Relay(settings, database, Values(objects), temporal, versions)
+    finally:
+        await database.close()
+
+
+async def serve(settings: Settings) -> None:
+    """Relay until SIGINT or SIGTERM; a pass that is under way ends first."""
+    configure_logging("scheduler")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_relay(settings) as relay:
+        running = asyncio.create_task(relay.run_forever())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if running.done():
+            running.result()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def main() -> None:
+    """Entry point of a scheduler process."""
+    asyncio.run(serve(load_settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The effect server keeps what was asked of it, and notices callers that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.faults.effects import answer_to, running_effects
+
+
+async def test_every_call_is_kept_with_its_key_and_effect(tmp_path: Path) -> None:
+    async with running_effects(tmp_path / "log") as server, httpx2.AsyncClient(trust_env=False) as client:
+        await server.set_latency(0, 1)
+        put = await client.put(f"{server.url}/effect/a", json={"n": 5}, headers={"idempotency-key": "one"})
+        get = await client.get(f"{server.url}/effect/b", params={"n": 6})
+        calls = await server.calls()
+    assert [put.json(), get.json()] == [{"answer": 38}, {"answer": 45}]  # 5 * 7 + 3 and 6 * 7 + 3
+    assert [(call.key, call.effect) for call in calls] == [
+        ("one", ("PUT", "/effect/a", '{"n":5}')),
+        ("", ("GET", "/effect/b?n=6", "")),
+    ]
+    assert all(0 < call.started_at <= call.ended_at and not call.cut for call in calls)
+
+
+async def test_a_caller_that_leaves_before_the_answer_is_noticed(tmp_path: Path) -> None:
+    async with running_effects(tmp_path / "log") as server:
+        await server.set_latency(5000, 5000)
+        async with httpx2.AsyncClient(trust_env=False, timeout=0.5) as client:
+            with pytest.raises(httpx2.ReadTimeout):
+                await client.get(f"{server.url}/effect/a", params={"n": 1})
+        async with asyncio.timeout(3):  # well before the answer would have been due
+            while not (call := (await server.calls())[0]).ended_at:
+                await asyncio.sleep(0.02)
+    assert call.cut
+
+
+def test_answers_stay_small() -> None:
+    assert answer_to(1_000_003) == 3

@@ -1,0 +1,30 @@
+"""Executions survive kill -9 of their workers. The full size is `make kill`."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tests.faults.effects import Call
+from tests.faults.kill_workers import Report, Size, kills_that_cut, recovery_times, run_kills
+from tests.structforge.devstack.conftest import open_folder
+
+SMALL = Size(executions=24, kills=5)
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    with open_folder() as path:
+        yield path
+
+
+async def test_executions_survive_kills_of_their_workers(data_dir: Path) -> None:
+    report = await run_kills(SMALL, data_dir)
+    assert not report.problems, report.text()
+    assert report.figures["executions"] == SMALL.executions
+    assert report.figures["kills"] == SMALL.kills
+    # Without these the run would have proved nothing: kills have hit calls, and what they hit was done again.
+    assert report.figures["calls cut off by a kill"] > 0, report.text()
+    assert report.figures["node activities tried again"] > 0, report.text()
