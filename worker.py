@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -105,6 +106,16 @@ def build_worker(settings: Settings, runtime: Runtime) -> Worker:
     )
 
 
+def settle_memory() -> None:
+    """Keep what is loaded for good out of the garbage collector, and let it run less often over the rest.
+
+    Messages are trees of small objects: with the default thresholds the collector takes a fifth of a worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def serve(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
     """Work until SIGTERM or SIGINT, then hand back what runs and write what is recorded."""
     configure_logging("worker")
@@ -113,6 +124,7 @@ async def serve(settings: Settings, *, ready: asyncio.Event | None = None) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_runtime(settings) as runtime, build_worker(settings, runtime):
+        settle_memory()
         if ready is not None:
             ready.set()
         await stop.wait()

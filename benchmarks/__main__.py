@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.subjects import VARIANTS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 for a graph or a file that is not there."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 130)
     try:
         for name in options.graphs:
@@ -33,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         _profile(console, options)
     return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """End by SIGTERM as by Ctrl-C, so that servers and folder go too."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _compare(console: Console, options: argparse.Namespace) -> None:

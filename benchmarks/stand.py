@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -106,7 +107,15 @@ async def _connect(settings: Settings, stack: contextlib.AsyncExitStack, workers
 
 async def _start_worker(name: str, argv: list[str], settings: Settings) -> Child:
     log = settings.data_dir / "logs" / f"{name}.log"
-    return await start(Command(name, [sys.executable, *argv], log, child_environment(settings)))
+    command = Command(
+        name,
+        [sys.executable, *argv],
+        log,
+        child_environment(settings),
+        # Without this process there is no server either, and a worker would wait long for one.
+        death_signal=signal.SIGKILL,
+    )
+    return await start(command)
 
 
 @contextlib.contextmanager

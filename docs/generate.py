@@ -1,7 +1,7 @@
 """Writes the pages that follow from the source: node types, error codes, the table of settings in README.md.
 
-    python docs/generate.py            writes what differs
-    python docs/generate.py --check    only says what differs; exit code 1 if anything does
+python docs/generate.py            writes what differs
+python docs/generate.py --check    only says what differs; exit code 1 if anything does
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 MADE = "<!-- Made by docs/generate.py: change the source, not this page. -->\n\n"
 WARNINGS = frozenset({"ASSIGN_RACE", "THEN_WITHOUT_RETRY", "ERROR_EDGE_NEVER_LIVE", "UNREACHABLE_CASE"})
+EITHER = frozenset({"EMPTY_BODY", "LOOP_TOO_LONG"})
 
 
 def pages() -> dict[Path, str]:
@@ -62,8 +63,8 @@ def node_pages() -> dict[Path, str]:
     return found
 
 
-_KINDS = """*Local* nodes run together inside one activity of the engine. *I/O* nodes are one Temporal activity each. *Durable* nodes
-wait in Temporal. *Containers* run a nested graph. The same pages are printed by `structforge node show TYPE`."""
+_KINDS = """*Local* nodes run together inside one activity of the engine. *I/O* nodes are one Temporal activity each.
+*Durable* nodes wait in Temporal. *Containers* run a nested graph. `structforge node show TYPE` prints these pages."""
 
 _COMMON = """## Keys that every node has
 
@@ -106,14 +107,19 @@ def error_pages() -> dict[Path, str]:
 
 
 def _issue_page(code: str, text: dict[str, Any]) -> str:
-    kind = "warning: the document runs" if code in WARNINGS else "error: the document does not run"
-    parts = [f"# {code}", "", f"{CODES[code]} *({kind})*", "", f"**To mend it:** {text['mend'].strip()}", ""]
+    parts = [f"# {code}", "", f"{CODES[code]} *({_severity(code)})*", "", f"**To mend it:** {text['mend'].strip()}", ""]
     if "example" in text:
         language = "json" if text["example"].lstrip().startswith("{") else "yaml"
         parts += ["This document has it:", "", f"```{language}", text["example"].rstrip(), "```", ""]
     if "input" in text:
         parts += [f"when it is given the input `{json.dumps(text['input'])}`.", ""]
     return MADE + "\n".join(parts)
+
+
+def _severity(code: str) -> str:
+    if code in EITHER:
+        return "error, or a warning where the document can run all the same"
+    return "warning: the document runs" if code in WARNINGS else "error: the document does not run"
 
 
 def _error_page(code: str, text: dict[str, Any]) -> str:

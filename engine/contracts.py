@@ -97,13 +97,18 @@ class ShardInput:
 
 @dataclass(slots=True)
 class RegionRequest:
-    """Slices to drive for at most `budget_s`; `rows` are outcomes that only the interpreter knows so far."""
+    """Slices to drive for at most `budget_s`; `rows` are outcomes that only the interpreter knows so far.
+
+    `closing` is set when the one slice is all that is left of an execution: if it ends well, the region closes the
+    record too. It holds `count`, `digest` and `handled_failures` of what has settled before.
+    """
 
     meta: dict[str, Any]
     slices: list[Any]
     budget_s: float
     inline_limit: int
     rows: list[Any] = field(default_factory=list[Any])
+    closing: dict[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -112,13 +117,14 @@ class RegionResult:
 
     `outcomes`: [slice number, work kind, subject, outcome] in the order they happened. `checkpoints`: [slice number,
     node, value] of containers that are half way. `inner`: count and digest of rows inside containers, committed.
-    `more`: there is local work left.
+    `more`: there is local work left. `closed`: the record of the execution is closed, as successful.
     """
 
     outcomes: list[Any] = field(default_factory=list[Any])
     checkpoints: list[Any] = field(default_factory=list[Any])
     inner: list[int] = field(default_factory=lambda: [0, 0])
     more: bool = False
+    closed: bool = False
 
 
 @dataclass(slots=True)
@@ -171,9 +177,13 @@ class RecordRequest:
 
 @dataclass(slots=True)
 class RecordReply:
-    """`present` None: everything is recorded. Otherwise [path, iteration, generation, digest] of what is."""
+    """`present` None: everything is recorded. Otherwise [path, iteration, generation, digest] of what is.
+
+    `status` is the final state of an execution that is closed, which an earlier closing may have decided.
+    """
 
     present: list[Any] | None = None
+    status: str = ""
 
 
 @dataclass(slots=True)

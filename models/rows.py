@@ -168,6 +168,7 @@ class Attempts:
     port: str | None = None
     output: dict[str, Any] | None = None
     error: dict[str, Any] | None = field(default=None)
+    assigned: dict[str, Any] | None = None
 
 
 PRESENT_LIMIT = 10_000

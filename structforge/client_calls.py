@@ -130,7 +130,8 @@ class Calls:
         return _document_call("POST", f"{_PREFIX}/workflows", document, _model(WorkflowDetail))
 
     def apply_workflow(self, document: str | Mapping[str, Any]) -> Call[WorkflowDetail]:
-        return _document_call("POST", f"{_PREFIX}/workflows?if_exists=save", document, _model(WorkflowDetail))
+        save = {"if_exists": "save"}
+        return _document_call("POST", f"{_PREFIX}/workflows", document, _model(WorkflowDetail), params=save)
 
     def update_workflow(
         self, workflow_id: Id, document: str | Mapping[str, Any], expected_version: int | None
@@ -191,11 +192,14 @@ def _document_call(
     document: str | Mapping[str, Any],
     read: Callable[[httpx2.Response], Reply],
     headers: Mapping[str, str] | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
 ) -> Call[Reply]:
+    query = params or {}
     if isinstance(document, str):
         typed = {**(headers or {}), "Content-Type": "application/yaml"}  # JSON is YAML enough to be read the same way
-        return Call(method, path, read, content=document, headers=typed)
-    return Call(method, path, read, json={"document": document}, headers=headers or {})
+        return Call(method, path, read, query, content=document, headers=typed)
+    return Call(method, path, read, query, json={"document": document}, headers=headers or {})
 
 
 def _start_call(path: str, body: Mapping[str, Any], wait_s: float | None, key: str | None) -> Call[ExecutionDetail]:

@@ -14,7 +14,7 @@ from engine.activities.children import await_child, open_child
 from engine.activities.failures import system_fault, worker_leaves
 from engine.activities.node import HEARTBEAT_S, NodeRun
 from engine.activities.region import Region
-from engine.activities.rows import row_of_wire
+from engine.activities.rows import finished_message, row_of_wire
 from engine.activities.runtime import Runtime
 from engine.contracts import (
     AWAIT_CHILD,
@@ -37,7 +37,7 @@ from engine.contracts import (
     StoreRequest,
 )
 from engine.errors import SystemFault
-from models.rows import Finish, Message, Present, Scope
+from models.rows import Finish, Present, Scope
 from models.tenancy import mint_tenant
 
 
@@ -92,7 +92,7 @@ class Activities:
             result = await self._runtime.recorder.finish(_finish_of(request))
         except SystemFault as fault:
             raise system_fault(fault) from None
-        return RecordReply(None if result.closed else _present(result.present or []))
+        return RecordReply(None, result.status) if result.closed else RecordReply(_present(result.present or []))
 
     @activity.defn(name=RECORD_ROWS)
     async def record_rows(self, request: RecordRequest) -> RecordReply:
@@ -150,7 +150,6 @@ async def _beat() -> None:
 
 def _finish_of(request: FinishRequest) -> Finish:
     meta = request.meta
-    payload = {"execution_id": meta["execution_id"], "workflow_id": meta["workflow_id"], "status": request.status}
     return Finish(
         tenant=mint_tenant(meta["tenant"]),
         execution_id=UUID(meta["execution_id"]),
@@ -164,7 +163,7 @@ def _finish_of(request: FinishRequest) -> Finish:
         handled_failures=request.handled_failures,
         rows=tuple(row_of_wire(row, meta) for row in request.rows),
         final=request.final,
-        messages=(Message("execution_finished", payload),),
+        messages=(finished_message(meta, request.status),),
     )
 
 

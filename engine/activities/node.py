@@ -16,10 +16,11 @@ from temporalio import activity
 
 from engine.activities.evaluation import Evaluation, Task
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
+from engine.activities.program import NodeProgram
 from engine.activities.rows import duration_ms, moment
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import NodeRequest
-from engine.dag.outcome import Outcome
+from engine.dag.outcome import TERMINAL, Outcome
 from engine.dag.plan import PlanNode
 from engine.dag.retry import next_delay_s
 from engine.dag.state import resolve_failure
@@ -41,7 +42,8 @@ class NodeRun:
         self._node: PlanNode = runtime.program.plan.nodes[request.node]
         self._used = request.attempts  # attempts that have failed
         self._lost = 0
-        self._clean = True  # no try of this node execution may have been cut off while the node ran
+        self._handed_back, clean = _last_words()  # of the try before this one
+        self._clean = clean or (activity.info().attempt == 1 and not request.again)  # no try may have been cut off
         self._started_at = time.time()
 
     async def run(self) -> list[Any]:
@@ -69,9 +71,8 @@ class NodeRun:
         if known is not None:
             return known.to_wire()
         await self._mark_begun()
-        clean, self._clean = self._clean, False
+        self._clean = False
         outcome = await self._attempt()
-        self._clean = clean
         if outcome.status == "failed":
             await self._fail(outcome)
         self._record(outcome.status, outcome)
@@ -79,12 +80,6 @@ class NodeRun:
 
     def _hand_back(self) -> None:
         activity.heartbeat(activity.info().attempt, self._clean)
-
-    def _handed_back(self) -> tuple[bool, bool]:
-        """Whether the try before this one handed its work back, and whether nothing had been cut off by then."""
-        info = activity.info()
-        details = list(info.heartbeat_details)
-        return (True, bool(details[1])) if len(details) == 2 and details[0] == info.attempt - 1 else (False, False)
 
     # ---- what the record knows of earlier tries
 
@@ -100,23 +95,35 @@ class NodeRun:
             tuple(request.iteration),
             request.generation,
         )
-        handed_back, clean = self._handed_back()
         if known is None or known.execution_attempt != self._runtime.meta["attempt"]:
             # A try that is not the first leaves a mark before it runs, so this can be behind one loss at most.
-            self._lost = 0 if request.again or handed_back else 1
+            self._lost, self._clean = self._lost_before(), True
             return None
-        if known.status == "success":
-            return Outcome("success", output=known.output or NULL, port=known.port, attempts=known.attempts)
+        if known.status in TERMINAL:
+            return self._outcome_on_record(known)
         if known.status == "retrying":
-            self._used, self._lost = known.attempts, known.lost
+            self._used, self._lost, self._clean = known.attempts, known.lost, True
         elif known.status == "running":
-            self._clean = clean
-            self._after_loss(known, lost=0 if request.again or handed_back else 1)
+            self._after_loss(known)
         return None
 
-    def _after_loss(self, known: Attempts, lost: int) -> None:
+    def _outcome_on_record(self, known: Attempts) -> Outcome | None:
+        """What was committed stands. A node that touches nothing outside runs again, for what its port carries."""
+        self._used = max(known.attempts - 1, 0)
+        if known.error is not None:
+            raise final_failure(Outcome("failed", error=known.error, attempts=known.attempts))
+        if known.status != "success" or self._program().type.kind != "io":
+            return None
+        outcome = Outcome("success", output=known.output or NULL, port=known.port, attempts=known.attempts)
+        outcome.assigned = known.assigned
+        return outcome
+
+    def _lost_before(self) -> int:
+        return 0 if self._request.again or self._handed_back else 1
+
+    def _after_loss(self, known: Attempts) -> None:
         """A try ended under the node: an idempotent one runs again uncounted, any other only by its policy."""
-        self._used, self._lost = known.attempts - 1, known.lost + lost
+        self._used, self._lost = known.attempts - 1, known.lost + self._lost_before()
         self._refuse_if_lost_often()
         if self._clean or self._is_idempotent():
             return
@@ -142,8 +149,11 @@ class NodeRun:
             )
 
     def _is_idempotent(self) -> bool:
-        program = self._runtime.program.node(self._node.index)
+        program = self._program()
         return program.type.idempotent(program.spec.params)
+
+    def _program(self) -> NodeProgram:
+        return self._runtime.program.node(self._node.index)
 
     async def _mark_begun(self) -> None:
         """Put the attempt on record before it runs, unless it may simply run again."""
@@ -223,6 +233,13 @@ class NodeRun:
                 row.finished_at = moment(outcome.finished_at)
                 row.duration_ms = duration_ms(outcome.started_at, outcome.finished_at)
         return row
+
+
+def _last_words() -> tuple[bool, bool]:
+    """Whether the try before this one handed its work back, and whether no try had been cut off by then."""
+    info = activity.info()
+    details = list(info.heartbeat_details)
+    return (True, bool(details[1])) if len(details) == 2 and details[0] == info.attempt - 1 else (False, False)
 
 
 async def _beat() -> None:

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from engine.activities.evaluation import Evaluation, Task
-from engine.activities.rows import row_of_settled
+from engine.activities.rows import finished_message, row_of_settled
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import RegionRequest, RegionResult
-from engine.dag.digest import MODULUS
+from engine.dag.digest import MODULUS, add_digests, row_digest
 from engine.dag.outcome import Outcome
 from engine.dag.plan import PlanNode
-from engine.dag.scope import scope_of
+from engine.dag.scope import leaves_of, scope_of
 from engine.dag.slices import Slice
 from engine.dag.snapshot import take_container
 from engine.dag.state import Settled
-from engine.dag.values import wire_size
+from engine.dag.values import Value, wire_size
 from engine.dag.work import Work
-from models.rows import NodeRow
+from models.rows import Finish, NodeRow
 
 MAX_OUTCOME_BYTES = 1_000_000
 SMALL_BUDGET_S = 1.0  # up to here a wave is cut off at the budget; it would hold up the workflow task
@@ -42,6 +44,8 @@ class Region:
         self._slices: list[Slice] = []
         self._result = RegionResult()
         self._inner: list[NodeRow] = []
+        self._own: list[NodeRow] = []
+        self._outputs: Value | None = None  # of the execution, if its end was evaluated here
         self._bytes = 0
         self._deadline = time.monotonic() + request.budget_s
         self._cut = request.budget_s <= SMALL_BUDGET_S
@@ -59,6 +63,8 @@ class Region:
         if self._result.more:
             await self._keep_checkpoints()
         await self._commit_inner()
+        if self._request.closing is not None and not self._result.more:
+            await self._close(self._request.closing)
         return self._result
 
     async def _open_slices(self) -> None:
@@ -114,6 +120,8 @@ class Region:
         run, frame = one.run, one.frame
         if run.frame_of(work) is frame and self._is_for_interpreter(run.plan.nodes, work):
             run.works.pop(work.key, None)
+            if work.kind == "outputs" and outcome.status == "success":
+                self._outputs = outcome.output
             self._emit(number, work.kind, work.subject, outcome)
             return
         run.complete(work.key, outcome, outcome.finished_at)
@@ -138,7 +146,9 @@ class Region:
     def _settle_own(self, number: int, settled: Settled) -> None:
         if settled.state.status == "cancelled":
             return  # follows from the failure beside it; the interpreter records it
-        self._runtime.shared.recorder.record(self._row(settled))
+        row = self._row(settled)
+        self._own.append(row)
+        self._runtime.shared.recorder.record(row)
         if settled.state.status != "pruned":
             self._emit(number, "node", settled.node.index, _outcome_of(settled))
 
@@ -155,6 +165,32 @@ class Region:
 
     def _row(self, settled: Settled) -> NodeRow:
         return row_of_settled(settled, self._runtime.tenant, self._runtime.meta, self._runtime.shared.worker)
+
+    # ---- the end of the execution
+
+    async def _close(self, closing: dict[str, int]) -> None:
+        """Close the record of an execution that ended well in here; any other end is the interpreter's business."""
+        one = self._slices[0]
+        frame, graph = one.frame, one.frame.graph
+        if frame.unsettled or frame.stopping or (graph.closes and self._outputs is None):
+            return
+        output = self._outputs if self._outputs is not None else leaves_of(one.run, frame)
+        digests = [row_digest(*row.key, row.status, row.attempts) for row in self._own]
+        result = await self._runtime.shared.recorder.finish(
+            Finish(
+                tenant=self._runtime.tenant,
+                execution_id=UUID(self._runtime.meta["execution_id"]),
+                status="success",
+                count=closing["count"] + len(self._own) + self._result.inner[0],
+                digest=add_digests([closing["digest"], self._result.inner[1], *digests]),
+                finished_at=datetime.now(UTC),
+                output=output,
+                attempt=self._runtime.meta["attempt"],
+                handled_failures=closing["handled_failures"] + sum(_is_handled(row) for row in self._own),
+                messages=(finished_message(self._runtime.meta, "success"),),
+            )
+        )
+        self._result.closed = result.closed and result.status == "success"
 
     # ---- what is left over
 
@@ -175,6 +211,10 @@ class Region:
         await self._runtime.shared.recorder.record_now(self._inner)
         digest = sum(row.digest for row in self._inner) % MODULUS
         self._result.inner = [len(self._inner), digest]
+
+
+def _is_handled(row: NodeRow) -> bool:
+    return row.status == "failed" and row.port is not None
 
 
 def _outcome_of(settled: Settled) -> Outcome:

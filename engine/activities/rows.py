@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.dag.state import Settled
-from models.rows import NodeRow
+from models.rows import Message, NodeRow
 from models.tenancy import TenantId, mint_tenant
 
 
@@ -43,6 +43,12 @@ def row_of_settled(settled: Settled, tenant: TenantId, meta: dict[str, Any], wor
         assigned=state.assigned,
         worker=worker,
     )
+
+
+def finished_message(meta: dict[str, Any], status: str) -> Message:
+    """What the outbox tells of an execution that has ended."""
+    payload = {"execution_id": meta["execution_id"], "workflow_id": meta["workflow_id"], "status": status}
+    return Message("execution_finished", payload)
 
 
 def row_of_wire(wire: list[Any], meta: dict[str, Any]) -> NodeRow:

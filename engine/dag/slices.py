@@ -46,8 +46,10 @@ def _cut_frame(run: Run, frame: Frame, works: list[Work]) -> dict[str, Any]:
         "o": views,
         "u": frame.upstream,
     }
-    if closes and frame.graph.closes:
-        cut_frame["c"] = 2 if closing else 1
+    if closes:
+        cut_frame["w"] = 1
+        if frame.graph.closes:
+            cut_frame["c"] = 2 if closing else 1
     return cut_frame
 
 

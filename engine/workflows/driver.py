@@ -53,6 +53,8 @@ class Driver:
         self.paused = False
         self.draining = False
         self.on_progress: Callable[[], None] = lambda: None
+        self.closing: Callable[[dict[str, Any]], dict[str, int] | None] = lambda _slice: None
+        self.closed = False  # a region has closed the record of the execution already
         self.plan_wire: Callable[[], dict[str, Any]] = run.plan.to_wire
         self.unrecorded_node = -1  # the loop of a shard: its own row is the parent's to record
         self.children = Children(self)
@@ -315,6 +317,8 @@ class Driver:
         budget = options.REMOTE_BUDGET_S if remote else options.BESIDE_IO_BUDGET_S if beside else options.LOCAL_BUDGET_S
         slices = cut(self.run, works)
         request = RegionRequest(self.meta, slices, budget, self._inline_limit(), self.ledger.take_unsent())
+        if len(slices) == 1 and slices[0].get("w") and not self.ledger.unsent:
+            request.closing = self.closing(slices[0])
         if remote:
             handle = workflow.start_activity(
                 RUN_REGION,
@@ -342,6 +346,7 @@ class Driver:
             self._region_failures = 0
             result = cast("RegionResult", handle.result())
             self._remote_next = result.more
+            self.closed = result.closed
             self.ledger.add_inner(result.inner[0], result.inner[1])
             self._apply(slices, result)
             self._local = [work for work in works if self._is_wanted(work)] + self._local

@@ -24,10 +24,10 @@ from engine.contracts import (
 )
 from engine.dag.execution import Execution
 from engine.dag.frame import NodeState
-from engine.dag.plan import Plan
+from engine.dag.plan import MAIN, Plan
 from engine.dag.snapshot import restore_execution, take_execution
 from engine.workflows import options
-from engine.workflows.commands import counts, obey, states
+from engine.workflows.commands import obey, states
 from engine.workflows.driver import Driver
 from engine.workflows.interruption import to_the_end
 from engine.workflows.ledger import Ledger
@@ -55,6 +55,7 @@ class ExecutionWorkflow:
             ledger = Ledger.from_wire(state["ledger"])
         self._driver = Driver(self._execution, self._meta, ledger, lambda: self._execution.done)
         self._driver.plan_wire = lambda: request.plan
+        self._driver.closing = self._closing_of
         self._driver.on_progress = self._note_attempt
         self._driver.paused = bool(request.state and request.state["paused"])
         self._closing = False
@@ -73,7 +74,10 @@ class ExecutionWorkflow:
         if self._clock is not None:
             self._clock.cancel()
         self._closing = True
-        await to_the_end(self._finish())
+        if self._driver.closed:
+            execution.status = "success"
+        else:
+            await to_the_end(self._finish())
         return self._result()
 
     async def _drive(self) -> None:
@@ -118,10 +122,9 @@ class ExecutionWorkflow:
 
     def _note_attempt(self) -> None:
         self._meta["attempt"] = self._execution.attempt
-        info = workflow.info()
-        if info.is_continue_as_new_suggested():
+        if workflow.info().is_continue_as_new_suggested():
             self._driver.draining = True
-        shown = " · ".join(f"{count} {status}" for status, count in counts(self._execution).items())
+        shown = " · ".join(f"{count} {status}" for status, count in self._driver.ledger.statuses.items())
         workflow.set_current_details(f"**{self._meta['workflow_name']}** attempt {self._execution.attempt}: {shown}")
 
     def _continue_as_new(self) -> None:
@@ -138,6 +141,15 @@ class ExecutionWorkflow:
         )
 
     # ---- closing
+
+    def _closing_of(self, cut: dict[str, Any]) -> dict[str, int] | None:
+        """What a region needs to close the record itself, if the slice is all that is left of the execution."""
+        execution, ledger = self._execution, self._driver.ledger
+        stopping = execution.cancelled or execution.timed_out
+        if cut["g"] != MAIN or stopping or self._driver.paused or execution.phase not in ("main", "outputs"):
+            return None
+        handled = sum(state.status == "failed" for state in execution.frames[(MAIN, ())].nodes.values())
+        return {"count": ledger.count, "digest": ledger.digest, "handled_failures": handled}
 
     async def _finish(self) -> None:
         """Close the record in one transaction; the execution is not finished before PostgreSQL has all of it."""
@@ -161,7 +173,8 @@ class ExecutionWorkflow:
         if reply.present is not None:
             await driver.send_missing(reply.present)
             request.rows, request.final = [], True
-            await self._close(request)
+            reply = await self._close(request)
+        execution.status = reply.status or execution.status  # a region may have closed it before a cancel came in
 
     async def _close(self, request: FinishRequest) -> RecordReply:
         try:

@@ -20,6 +20,7 @@ class Ledger:
         self.digest = 0
         self.held: dict[Key, list[Any]] = {}
         self.unsent: dict[Key, None] = {}
+        self.statuses: dict[str, int] = {}  # how many of each, replaced ones included
         self._roots: dict[Key, int] = {}  # digests of rows that another attempt may replace
 
     def add(self, settled: Settled, attempt: int, *, recorded: bool) -> None:
@@ -28,6 +29,7 @@ class Ledger:
         key = (node.path, settled.iteration, state.generation)
         digest = row_digest(*key, state.status, state.attempts)
         self._count(key, digest, may_be_replaced=not settled.iteration)
+        self.statuses[state.status] = self.statuses.get(state.status, 0) + 1
         self.held[key] = [
             node.path, node.type, state.status, list(settled.iteration), state.generation, state.reason,
             state.attempts, attempt, state.port, state.started_at, state.finished_at, state.output, state.error,

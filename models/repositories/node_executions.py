@@ -38,7 +38,7 @@ _TOTALS = (
 )
 _PRESENT = f"SELECT node_path, iteration, generation, digest FROM node_execution WHERE {_SCOPE} LIMIT {PRESENT_LIMIT}"
 _ATTEMPTS = """
-    SELECT status, attempts, lost, execution_attempt, port, output, error FROM node_execution
+    SELECT status, attempts, lost, execution_attempt, port, output, error, assigned FROM node_execution
      WHERE tenant_id = $1 AND execution_id = $2 AND node_path = $3 AND iteration = $4 AND generation = $5
 """
 _LIST = f"""

@@ -1,6 +1,6 @@
 """The API in this process, over real PostgreSQL, Valkey and Temporal, and a worker for the tests that ask for one.
 
-All of it lives in one event loop, so every test here runs in it: `pytestmark = pytest.mark.asyncio(loop_scope="session")`.
+All of it lives in the session's event loop, so every test here runs in that one.
 """
 
 from __future__ import annotations

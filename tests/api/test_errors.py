@@ -91,7 +91,7 @@ async def test_an_announced_body_over_the_limit_is_refused(api: httpx2.AsyncClie
 async def test_a_body_that_grows_over_the_limit_is_cut(api: httpx2.AsyncClient) -> None:
     sent = 0
 
-    async def drip():  # noqa: ANN202
+    async def drip():
         nonlocal sent
         while sent < 50_000_000:
             sent += 65_536

@@ -15,31 +15,18 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from temporalio.client import Client
-
-from engine.activities.clients.objects import ObjectStore
-from engine.activities.clients.temporal import connect
-from engine.activities.starting import Versions, execution_input
-from engine.contracts import EXECUTION_WORKFLOW, temporal_id
-from engine.dag.values import inline
-from engine.expressions import AstReferenceParser
-from engine.nodes.registry import built_in_catalogue
-from engine.settings import Settings
-from models.repositories.executions import Executions, Hold, NewExecution
-from models.repositories.tenants import Tenants
-from models.repositories.workflows import Saved, Workflows
-from models.session import Database
-from models.tenancy import TenantId, mint_tenant
-from structforge.devstack.application import running_servers
-from tests.faults.effects import Call, EffectServer, running_effects
+from models.repositories.workflows import Saved
+from tests.faults.effects import Call
 from tests.faults.evidence import Evidence, gather
-from tests.faults.graph import NODES, document
+from tests.faults.graph import document
 from tests.faults.invariants import violations
+from tests.faults.system import System, running_system
 from tests.faults.worker_processes import WorkerProcesses
-from tests.structforge.devstack.conftest import open_folder, settings_for
+from tests.structforge.devstack.conftest import open_folder
 
+FIRST_INPUT = 1000
 KILL_WITHIN_S = (0.05, 0.9)  # after the executions of a round have started
 SETTLE_TIMEOUT_S = 90  # for what is still under way after the last kill
 RECOVERY_LIMIT_S = 20.0  # heartbeat timeout, and 10 s more
@@ -67,85 +54,52 @@ class Report:
 
 
 class KillRun:
-    """The executions of a run, on servers that are up."""
+    """The executions of a run, and the kills."""
 
-    def __init__(self, size: Size, database: Database, temporal: Client, settings: Settings) -> None:
+    def __init__(self, size: Size, system: System) -> None:
         self._size = size
-        self._database = database
-        self._temporal = temporal
-        self._queue = settings.worker.task_queue
+        self._system = system
         self._random = random.Random(size.seed)
-        self._tenant: TenantId = mint_tenant(uuid4())
-        self._versions = Versions(database, built_in_catalogue(), AstReferenceParser())
         self._started: dict[UUID, int] = {}
 
-    async def run(self, workers: WorkerProcesses, effects: EffectServer) -> tuple[Evidence, float]:
-        """Kill as often as was asked for, wait for the ends, and collect the evidence; with the time it took."""
-        await Tenants(self._database).ensure(self._tenant, "faults")
-        saved = await Workflows(self._database).create(self._tenant, document(effects.url))
-        began = time.monotonic()
+    async def run(self, workers: WorkerProcesses) -> None:
+        """Kill as often as was asked for, and wait for the ends."""
+        saved = await self._system.save(document(self._system.effects.url))
         for number in range(self._size.kills):
             await workers.all_ready()
             await self._start_some(saved, self._size.executions * (number + 1) // self._size.kills)
             await asyncio.sleep(self._random.uniform(*KILL_WITHIN_S))
             await workers.kill(self._random.randrange(workers.count))
         await self._all_ended()
-        took = time.monotonic() - began
-        calls = await effects.calls()
-        return await gather(self._database, self._temporal, self._tenant, self._started, calls), took
 
     async def _start_some(self, saved: Saved, upto: int) -> None:
-        numbers = range(len(self._started), upto)
-        await asyncio.gather(*(self._start_one(saved, 1000 + number) for number in numbers))
+        async def start(n: int) -> None:
+            self._started[await self._system.start(saved, {"n": n})] = n
 
-    async def _start_one(self, saved: Saved, n: int) -> None:
-        new = NewExecution(
-            workflow_id=saved.workflow.id,
-            version_id=saved.version.id,
-            workflow_name=saved.workflow.name,
-            input=inline({"n": n}),
-            trigger_node="start",
-            node_total=NODES,
-        )
-        self._started[new.id] = n
-        await Executions(self._database).create_execution(self._tenant, new, holds=[Hold("kill_run", "all")])
-        await self._temporal.start_workflow(
-            EXECUTION_WORKFLOW,
-            await execution_input(self._database, self._versions, self._tenant, new.id),
-            id=temporal_id(str(self._tenant), str(new.id)),
-            task_queue=self._queue,
-        )
+        await asyncio.gather(*(start(FIRST_INPUT + number) for number in range(len(self._started), upto)))
 
     async def _all_ended(self) -> None:
         """Wait until no execution runs; what still does after `SETTLE_TIMEOUT_S` is for the invariants to name."""
-        handles = [
-            self._temporal.get_workflow_handle(temporal_id(str(self._tenant), str(one))) for one in self._started
-        ]
-        waits = [asyncio.create_task(handle.result()) for handle in handles]
+        waits = [asyncio.create_task(self._system.handle(one).result()) for one in self._started]
         _, late = await asyncio.wait(waits, timeout=SETTLE_TIMEOUT_S)
         for wait in late:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
 
+    async def evidence(self) -> Evidence:
+        system = self._system
+        calls = await system.effects.calls()
+        return await gather(system.database, system.temporal, system.tenant, self._started, calls)
+
 
 async def run_kills(size: Size, data_dir: Path) -> Report:
     """Everything from the servers up to the report."""
-    settings = settings_for(data_dir).override(
-        {"http": {"allowed_hosts": ["127.0.0.1"]}, "worker": {"evaluator_processes": 1}}
-    )
-    async with running_effects(data_dir.parent / "effects.log") as effects, running_servers(settings) as servers:
-        served = servers.settings
-        assert served.database.url is not None
-        assert served.temporal.address is not None
-        objects = ObjectStore.open(served.objects_url)
-        temporal = await connect(served.temporal.address, served.temporal.namespace, objects)
-        database = await Database.open(served.database.url.get_secret_value(), pool_size=5)
-        try:
-            async with WorkerProcesses(served, temporal) as workers:
-                evidence, took = await KillRun(size, database, temporal, served).run(workers, effects)
-                return _report(size, evidence, workers, took)
-        finally:
-            await database.close()
+    async with running_system(data_dir) as system, WorkerProcesses(system.settings, system.temporal) as workers:
+        run = KillRun(size, system)
+        began = time.monotonic()
+        await run.run(workers)
+        took = time.monotonic() - began
+        return _report(size, await run.evidence(), workers, took)
 
 
 def _report(size: Size, evidence: Evidence, workers: WorkerProcesses, took: float) -> Report:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.faults.effects import answer_to, running_effects
+from tests.structforge.devstack.conftest import eventually
 
 
 async def test_every_call_is_kept_with_its_key_and_effect(tmp_path: Path) -> None:
@@ -31,9 +31,12 @@ async def test_a_caller_that_leaves_before_the_answer_is_noticed(tmp_path: Path)
         async with httpx2.AsyncClient(trust_env=False, timeout=0.5) as client:
             with pytest.raises(httpx2.ReadTimeout):
                 await client.get(f"{server.url}/effect/a", params={"n": 1})
-        async with asyncio.timeout(3):  # well before the answer would have been due
-            while not (call := (await server.calls())[0]).ended_at:
-                await asyncio.sleep(0.02)
+
+        async def has_ended() -> bool:
+            return (await server.calls())[0].ended_at > 0
+
+        await eventually(has_ended, 3)  # well before the answer would have been due
+        (call,) = await server.calls()
     assert call.cut
 
 

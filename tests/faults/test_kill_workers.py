@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
-import pytest
-
-from tests.faults.effects import Call
-from tests.faults.kill_workers import Report, Size, kills_that_cut, recovery_times, run_kills
-from tests.structforge.devstack.conftest import open_folder
+from tests.faults.kill_workers import Size, run_kills
 
 SMALL = Size(executions=24, kills=5)
-
-
-@pytest.fixture
-def data_dir() -> Path:
-    with open_folder() as path:
-        yield path
 
 
 async def test_executions_survive_kills_of_their_workers(data_dir: Path) -> None:

@@ -19,7 +19,7 @@ from engine.settings import Settings
 from structforge.devstack.application import child_environment
 from structforge.devstack.process import Child, Command, log_tail, start
 
-READY_TIMEOUT_S = 60
+READY_TIMEOUT_S = 120
 _KINDS = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 
 
@@ -39,7 +39,7 @@ class WorkerProcesses:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.gather(*(worker.stop(10) for worker in self._workers))
+        await asyncio.gather(*(worker.stop(10) for worker in self._workers if not worker.ended))
 
     async def _start(self, number: int) -> Child:
         argv = [sys.executable, "-m", "structforge", "worker"]

@@ -61,7 +61,10 @@ class Loop:
     @property
     def slots(self) -> int:
         """Passes, or shards, that may run at once; the shards share the loop's concurrency."""
-        return min(MAX_SHARDS, self.concurrency) if self.sharded else self.concurrency
+        if not self.sharded:
+            return self.concurrency
+        shards = -(-(self.high or 0) // self.sharded)
+        return max(1, min(MAX_SHARDS, self.concurrency, shards))
 
     @property
     def continues(self) -> bool:

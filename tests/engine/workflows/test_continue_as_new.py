@@ -161,3 +161,19 @@ async def test_failed_node_and_error_handling_outlive_it(short_lab: Lab) -> None
     assert await ended.output() == {"after": "EXTERNAL_ERROR"}
     assert ended.row.handled_failures == 1
     assert ended.states()["bad"] == "failed"
+
+
+async def test_children_opened_at_any_point_are_started_once(short_lab: Lab) -> None:
+    """Wherever the run ends, a child that was asked for and not started yet is started by the next run."""
+    lab = short_lab
+    await lab.save({"name": "child-quick", **graph(pure("inner", "{{ input.number }}"))})
+    children = [
+        {"id": f"child{number}", "type": "workflow", "params": {"workflow": "child-quick", "input": {"number": number}}}
+        for number in range(10)
+    ]
+    started = await lab.start(graph(*children))
+    ended = await started.end()
+    assert set(ended.states().values()) == {"success"}
+    outputs = [(await ended.output_of(f"child{number}"))["outputs"] for number in range(10)]
+    assert outputs == [{"inner": number} for number in range(10)]
+    assert await started.runs() > 1

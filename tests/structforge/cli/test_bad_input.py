@@ -37,7 +37,9 @@ def deep_nesting() -> bytes:
 
 
 def many_nodes() -> bytes:
-    return document([START, *({"id": f"n{at}", "type": "transform", "params": {"mapping": at}} for at in range(20_000))])
+    return document(
+        [START, *({"id": f"n{at}", "type": "transform", "params": {"mapping": at}} for at in range(20_000))]
+    )
 
 
 def long_expression() -> bytes:

@@ -103,8 +103,10 @@ def test_run_of_a_failing_document_ends_with_1_and_the_error(cli: Cli, documents
 
 
 def test_a_large_output_stays_whole(cli: Cli, documents: Path) -> None:
-    text = 'name: large\nnodes: [{id: start, type: manual}, {id: big, type: transform, params: {mapping: "{{ \'x\' * 300000 }}"}}]\n'
-    (documents / "large.yaml").write_text(text + 'edges: [{source: start, target: big}]\noutputs: "{{ nodes.big.output }}"\n')
+    text = "name: large\nnodes: [{id: start, type: manual}, {id: big, type: transform, params: {mapping: \"{{ 'x' * 300000 }}\"}}]\n"
+    (documents / "large.yaml").write_text(
+        text + 'edges: [{source: start, target: big}]\noutputs: "{{ nodes.big.output }}"\n'
+    )
     line = last_line(cli("run", documents / "large.yaml", "--json"))
     assert line["output"] == line["nodes"]["big"]["output"] == "x" * 300_000
 

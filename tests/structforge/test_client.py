@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from engine.errors import Conflict, NotFound, SystemFault, Unauthenticated, ValidationFailed
+from engine.settings import Settings
+from structforge.client import AsyncClient, Client
+from structforge.devstack.application import child_environment
+from tests.api.conftest import KEY, document, settings, worker
+from tests.models.server import free_port
+
+__all__ = ["settings", "worker"]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def url(settings: Settings, worker: None) -> AsyncIterator[str]:
+    """A real API process; told to stop, it ends by itself."""
+    served = settings.override({"api": {"port": free_port()}})
+    command = [sys.executable, "-m", "structforge", "api"]
+    process = await asyncio.create_subprocess_exec(*command, env=child_environment(served))
+    try:
+        await _until_ready(served.api.url)
+        yield served.api.url
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await process.wait()
+
+
+async def _until_ready(base: str) -> None:
+    async with asyncio.timeout(60), httpx2.AsyncClient(trust_env=False) as http:
+        while True:
+            try:
+                if (await http.get(f"{base}/readyz")).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_workflow_is_made_run_and_read_back(url: str) -> None:
+    async with AsyncClient(url, KEY) as client:
+        given = document()
+        assert (await client.validate(given)).valid
+        workflow = await client.create_workflow(given)
+        execution = await client.execute(workflow.id, {"n": 5}, wait_s=20, idempotency_key="client")
+        again = await client.execute(workflow.id, {"n": 5}, idempotency_key="client")
+        nodes = await client.nodes(execution.id)
+
+        assert (execution.status, execution.output) == ("success", {"double": {"twice": 10}})
+        assert again.id == execution.id
+        assert [node.path for node in nodes.items] == ["double", "start"]
+        assert (await client.execution(execution.id)).id == execution.id
+        assert (await client.executions(workflow_id=workflow.id)).items[0].id == execution.id
+        rerun = await client.rerun(execution.id, "double")
+        assert rerun.rerun_of == execution.id
+
+
+async def test_workflows_are_listed_changed_applied_and_archived(url: str) -> None:
+    async with AsyncClient(url, KEY) as client:
+        workflow = await client.apply_workflow("name: applied\nnodes: [{id: start, type: manual}]")
+        second = await client.apply_workflow({**workflow.document, "description": "2"})
+        with pytest.raises(Conflict, match="saved meanwhile"):
+            await client.update_workflow(workflow.id, {**workflow.document, "description": "3"}, expected_version=1)
+        listed = await client.workflows(search="applied")
+        await client.archive_workflow(workflow.id)
+
+        assert (second.id, second.version) == (workflow.id, 2)
+        assert [item.id for item in listed.items] == [workflow.id]
+        assert (await client.workflow(workflow.id)).status == "archived"
+
+
+async def test_a_live_execution_is_paused_resumed_skipped_and_cancelled(url: str) -> None:
+    nodes = [{"id": "one", "type": "delay", "params": {"delay": "1h"}}]
+    nodes += [{"id": "two", "type": "delay", "params": {"delay": "1h"}}]
+    async with AsyncClient(url, KEY) as client:
+        started = await client.run_document(document(nodes=nodes, edges=[]))
+        assert (await client.pause(started.id)).status == "paused"
+        assert (await client.resume(started.id)).status == "running"
+        await client.skip_node(started.id, "one", "given")
+        with pytest.raises(Conflict):
+            await client.retry_node(started.id, "two")
+        await client.cancel(started.id)
+
+
+async def test_the_synchronous_client_speaks_the_same(url: str) -> None:
+    def talk() -> tuple[str, object, list[str]]:
+        with Client(url, KEY) as client:
+            assert client.ready().ready
+            execution = client.run_document(document(), {"n": 2}, wait_s=20)
+            return client.me().key_name, execution.output, [item.type for item in client.node_types()]
+
+    name, output, types = await asyncio.to_thread(talk)
+
+    assert (name, output) == ("first key", {"double": {"twice": 4}})
+    assert "http" in types
+
+
+async def test_errors_are_those_of_the_engine(url: str) -> None:
+    async with AsyncClient(url, KEY) as client:
+        with pytest.raises(NotFound):
+            await client.execution("00000000-0000-7000-8000-000000000099")
+        with pytest.raises(ValidationFailed) as failed:
+            await client.create_workflow("name: x\nnodes: [{id: a, type: odd}]")
+        assert failed.value.issues[0].path == "nodes[0].type"
+    async with AsyncClient(url, "sf_unknown") as nobody:
+        with pytest.raises(Unauthenticated):
+            await nobody.me()
+    async with AsyncClient(f"http://127.0.0.1:{free_port()}", KEY) as lost:
+        with pytest.raises(SystemFault, match="did not answer"):
+            await lost.me()
