@@ -15,7 +15,7 @@ install = { test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.5';
 	{ echo "uv did not succeed; trying pip ..." >&2; $(BIN)/python -m pip install --quiet $(1); }
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test bench check format lock clean
+.PHONY: help venv run test kill bench check format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -36,6 +36,9 @@ run: $(STAMP) ## the whole system, the example workflow on it, then serve until 
 
 test: $(STAMP) ## all tests, on real servers
 	$(BIN)/python -m pytest
+
+kill: $(STAMP) ## 200 executions while one of two workers is killed by kill -9, 60 times; SEED=N for other moments
+	$(BIN)/python -m tests.faults.kill_workers --executions 200 --kills 60 --seed $(or $(SEED),1)
 
 bench: $(STAMP) ## the same graphs by hand and through StructForge, with ratios and bars; WFFORMAT=FILE adds one
 	$(BIN)/python -m benchmarks compare $(if $(WFFORMAT),--wfformat $(WFFORMAT))

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.figures import Figure, figures_of
 from benchmarks.graphs import Graph, graph_named
 from benchmarks.measuring import measure_latency, measure_throughput
-from benchmarks.stand import WORKER, open_stand
+from benchmarks.stand import WORKER, Stand, open_stand
 from benchmarks.subjects import VARIANTS, Subject, subject_of
 
 IN_FLIGHT = 50
@@ -55,20 +55,29 @@ async def compare(
         for graph in graphs:
             console.print(f"{graph.name}: {len(graph.parents)} nodes ...")
             subjects = [await subject_of(stand, graph, variant) for variant in VARIANTS]
-            figures += await _latency(graph, subjects, effort, rounds or effort.rounds[graph.name])
+            figures += await _latency(stand, graph, subjects, effort, rounds or effort.rounds[graph.name])
             if graph.name in effort.counts:
-                figures += await _throughput(graph, subjects, effort)
+                figures += await _throughput(stand, graph, subjects, effort)
+            _print_short(console, [figure for figure in figures if figure.graph == graph.name])
     return figures
 
 
-async def _latency(graph: Graph, subjects: Sequence[Subject], effort: Effort, rounds: int) -> list[Figure]:
-    series = await measure_latency(subjects, rounds=rounds, budget_s=effort.latency_budget_s)
+def _print_short(console: Console, figures: Sequence[Figure]) -> None:
+    for figure in figures:
+        console.print(f"  {figure.measure} {figure.variant}: {figure.median:.1f}, {figure.ratio:.3f} x hand-written")
+
+
+async def _latency(
+    stand: Stand, graph: Graph, subjects: Sequence[Subject], effort: Effort, rounds: int
+) -> list[Figure]:
+    series = await measure_latency(subjects, stand.total_cpu_s, rounds=rounds, budget_s=effort.latency_budget_s)
     return figures_of("latency", graph.name, series)
 
 
-async def _throughput(graph: Graph, subjects: Sequence[Subject], effort: Effort) -> list[Figure]:
+async def _throughput(stand: Stand, graph: Graph, subjects: Sequence[Subject], effort: Effort) -> list[Figure]:
     series = await measure_throughput(
         [subject for subject in subjects if subject.variant in _THROUGHPUT_VARIANTS],
+        stand.total_cpu_s,
         blocks=effort.blocks,
         count=effort.counts[graph.name],
         in_flight=IN_FLIGHT,

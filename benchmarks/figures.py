@@ -33,6 +33,7 @@ class Figure:
     high: float
     samples: int
     events: int
+    cpu_ms: float  # processor time of all processes for one execution
     ratio: float
     bar: float | None
 
@@ -70,6 +71,7 @@ def figures_of(measure: Measure, graph: str, series: Sequence[Series]) -> list[F
             high=max(one.samples),
             samples=len(one.samples),
             events=one.events,
+            cpu_ms=one.cpu_s * 1000 / max(1, one.executions),
             ratio=median(one.samples) / base_median,
             bar=bar_of(measure, graph, one.variant),
         )

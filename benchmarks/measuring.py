@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.subjects import Subject
+
+Cpu = Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -19,10 +21,12 @@ class Series:
     variant: str
     samples: list[float] = field(default_factory=list[float])
     events: int = 0
+    cpu_s: float = 0.0  # processor time of all processes, over all samples
+    executions: int = 0
 
 
 async def measure_latency(
-    subjects: Sequence[Subject], *, rounds: int, budget_s: float, warm_up: int = 2
+    subjects: Sequence[Subject], cpu: Cpu, *, rounds: int, budget_s: float, warm_up: int = 2
 ) -> list[Series]:
     """Milliseconds from start to result, one execution at a time; fewer rounds (at least three) past the budget."""
     series = [Series(subject.variant) for subject in subjects]
@@ -37,7 +41,10 @@ async def measure_latency(
         if number >= 3 and time.monotonic() > deadline:
             break
         for subject, one in zip(subjects, series, strict=True):
+            before = cpu()
             elapsed_s, handle = await _timed(subject)
+            one.cpu_s += cpu() - before
+            one.executions += 1
             one.samples.append(elapsed_s * 1000)
             await subject.check(handle)
             one.events = one.events or await subject.events(handle)
@@ -53,6 +60,7 @@ async def _timed(subject: Subject) -> tuple[float, Any]:
 
 async def measure_throughput(
     subjects: Sequence[Subject],
+    cpu: Cpu,
     *,
     blocks: int,
     count: int,
@@ -69,9 +77,11 @@ async def measure_throughput(
             break
         for subject, one in zip(subjects, series, strict=True):
             gc.collect()
-            began = time.perf_counter()
+            before, began = cpu(), time.perf_counter()
             handles = await run_block(subject, count, in_flight)
             elapsed_s = time.perf_counter() - began
+            one.cpu_s += cpu() - before
+            one.executions += count
             one.samples.append(count / elapsed_s)
             for handle in handles:
                 await subject.check(handle)

@@ -33,7 +33,7 @@ def _table(measure: Measure, rows: Sequence[Figure]) -> Table:
     table = Table(title=title)
     for column in ("graph", "variant"):
         table.add_column(column)
-    for column in (unit, "lowest", "highest", "samples", "events", "x hand-written", "bar"):
+    for column in (unit, "lowest", "highest", "samples", "events", "cpu ms", "x hand-written", "bar"):
         table.add_column(column, justify="right")
     table.add_column("")
     for number, row in enumerate(rows):
@@ -48,7 +48,17 @@ def _cells(row: Figure) -> list[str]:
     bar = "" if row.bar is None else f"{sign} {row.bar:g}"
     events = str(row.events) if row.events else ""
     numbers = [f"{number:.1f}" for number in (row.median, row.low, row.high)]
-    return [row.graph, row.variant, *numbers, str(row.samples), events, f"{row.ratio:.3f}", bar, verdict]
+    return [
+        row.graph,
+        row.variant,
+        *numbers,
+        str(row.samples),
+        events,
+        f"{row.cpu_ms:.1f}",
+        f"{row.ratio:.3f}",
+        bar,
+        verdict,
+    ]
 
 
 def write_json(path: Path, figures: Sequence[Figure]) -> None:

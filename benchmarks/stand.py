@@ -57,6 +57,9 @@ class Stand:
                 used[name] = sum(_cpu(one) for one in (child, *child.children(recursive=True)))
         return used
 
+    def total_cpu_s(self) -> float:
+        return sum(self.cpu_seconds().values())
+
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()

@@ -29,7 +29,8 @@ EITHER = frozenset({"EMPTY_BODY", "LOOP_TOO_LONG"})
 
 def pages() -> dict[Path, str]:
     """Every generated file with the text it must have."""
-    return {**node_pages(), **error_pages(), README: readme(README.read_text("utf-8"))}
+    lists = {DOCS / "decisions" / "README.md": decisions(), README: readme(README.read_text("utf-8"))}
+    return {**node_pages(), **error_pages(), **lists}
 
 
 def main(arguments: list[str]) -> int:
@@ -135,6 +136,17 @@ def _index(explained: dict[str, dict[str, Any]]) -> str:
     lines += ["", "## Issues of documents and inputs", "", "| code | meaning |", "| --- | --- |"]
     lines += [f"| [{code}]({code}.md) | {CODES[code]} |" for code in explained["issues"]]
     return MADE + "\n".join([*lines, ""])
+
+
+# ---- decisions
+
+
+def decisions() -> str:
+    """The list of decisions by their titles."""
+    paths = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    titles = [(path.name, path.read_text("utf-8").partition("\n")[0].removeprefix("# ")) for path in paths]
+    head = "Each says what the question was, what was decided, what follows, and which check holds it."
+    return MADE + "\n".join(["# Decisions", "", head, "", *(f"- [{title}]({name})" for name, title in titles), ""])
 
 
 # ---- settings

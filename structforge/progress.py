@@ -64,8 +64,7 @@ class Entry:
         """What is worth saying beside the status: passes, attempts, the failure."""
         parts: list[str] = []
         if self.depth and len(self.seen) > 1:
-            counts = Counter(row["status"] for row in self.seen.values())
-            parts.append(", ".join(f"{number} {status}" for status, number in counts.items()))
+            parts.append(_passes(Counter(str(row["status"]) for row in self.seen.values())))
         if self.attempts > 1:
             parts.append(f"{self.attempts} attempts")
         errors = [error for row in self.seen.values() if (error := row.get("error"))]
@@ -192,6 +191,12 @@ def in_words(duration_ms: float | None) -> str:
         return f"{duration_ms:.0f} ms"
     seconds = duration_ms / 1000
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _passes(counts: Counter[str]) -> str:
+    if counts.keys() == {"success"}:
+        return f"{counts.total():,} passes"
+    return f"{counts.total():,} passes: " + ", ".join(f"{number:,} {status}" for status, number in counts.items())
 
 
 def _headline(board: Board) -> Text:

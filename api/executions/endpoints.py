@@ -29,6 +29,7 @@ from api.resources import Held, Resources
 from api.schemas import Page
 from api.workflows.service import save_for_start
 from engine.errors import Issue, ValidationFailed
+from models.jsonb import plain_text
 from models.repositories.executions import Created, Executions
 
 router = APIRouter(tags=["executions"])
@@ -136,8 +137,8 @@ async def list_nodes(
         resources,
         caller.tenant,
         execution_id,
-        path=_text(path),
-        status=_text(status),
+        path=plain_text(path),
+        status=plain_text(status),
         after=read_node_key(cursor),
         limit=limit,
         full=full,
@@ -228,8 +229,3 @@ def _statuses(text: str | None) -> list[str] | None:
         issue = Issue("INVALID_VALUE", "query.status", f"no such status: {unknown[0][:40]!r}", ", ".join(STATUSES))
         raise ValidationFailed([issue], "the request is not valid")
     return wanted
-
-
-def _text(text: str | None) -> str | None:
-    """A filter that PostgreSQL can compare with: no text there holds U+0000."""
-    return None if text is None else text.replace("\x00", "\ufffd")

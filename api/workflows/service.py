@@ -9,6 +9,7 @@ from api.resources import Resources
 from api.schemas import IssueReply
 from api.workflows.schemas import Validation, WorkflowDetail, WorkflowReply
 from engine.errors import Conflict, NotFound, ValidationFailed
+from models.jsonb import plain_text
 from models.repositories.records import Page
 from models.repositories.workflows import Saved, Versions, Workflows
 from models.tables import Workflow, WorkflowVersion
@@ -97,7 +98,9 @@ async def list_workflows(
 ) -> Page[Workflow]:
     """Newest first; status `any` lists all."""
     wanted = None if status == "any" else status
-    return await Workflows(resources.database).list(tenant, search=search, status=wanted, before=before, limit=limit)
+    return await Workflows(resources.database).list(
+        tenant, search=plain_text(search), status=wanted, before=before, limit=limit
+    )
 
 
 async def archive_workflow(resources: Resources, tenant: TenantId, workflow_id: UUID) -> None:

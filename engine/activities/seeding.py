@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.activities.clients.objects import Values
+from engine.dag.compile import PASS_UPSTREAM
 from engine.dag.frame import NodeState
 from engine.dag.plan import Plan, PlanNode
 from engine.dag.values import NULL, Value, mapping, wire_size
@@ -22,7 +23,6 @@ MAX_SEED_BYTES = 1_000_000  # the Temporal workflow holds it in memory
 KEPT = "kept"
 _PAGE_ROWS = 1000
 _MIN_STORED_BYTES = 400  # below that a reference saves nothing
-_PASS_UPSTREAM = ("condition", "switch")  # their ports carry what they received
 Kept = list[tuple[int, NodeState]]
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -109,7 +109,7 @@ def _state(plan: Plan, node: PlanNode, row: NodeRow, states: dict[int, NodeState
     state.assigned = row.assigned
     state.started_at = row.started_at.timestamp() if row.started_at else 0.0
     state.finished_at = row.finished_at.timestamp() if row.finished_at else 0.0
-    if node.type in _PASS_UPSTREAM and row.status == "success" and row.reason != "operator":
+    if node.type in PASS_UPSTREAM and row.status == "success" and row.reason != "operator":
         state.data = _received(plan, node, states, upstream)
     return state
 

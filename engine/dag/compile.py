@@ -13,6 +13,7 @@ from engine.dag.spec import BodySpec, EdgeSpec, GraphSpec, NodeSpec, Retry, Work
 
 BODY_PARAMS = ("body", "branches")
 PASS_PARAMS = ("condition", "break_condition")
+PASS_UPSTREAM = ("condition", "switch")  # their port carries what they received, so it must be at hand
 _EXTRA_NAMES = ("item", "index", "last", "error")
 
 
@@ -119,7 +120,7 @@ class _Compiler:
             default_port=info.default_port_for(node.params),
             timeout_s=_timeout_s(node, info),
             queue=info.task_queue,
-            reads_upstream=info.reads_upstream,
+            reads_upstream=info.reads_upstream or info.type in PASS_UPSTREAM,
             assigns=bool(node.assign) and info.kind in ("durable", "container"),
             passive=info.kind == "trigger" and not (node.assign or node.inputs or node.when is not None),
         )

@@ -72,7 +72,8 @@ class Children:
         work.started = True
         self._opening[work.key] = None
         run = self._run_shard(work) if work.kind == "shard" else self._run_workflow(work)
-        self._tasks[work.key] = asyncio.create_task(run)
+        task = self._tasks[work.key] = asyncio.create_task(run)
+        task.add_done_callback(self._driver.check)
 
     def cancel(self, key: WorkKey) -> None:
         """Ask a child to stop; its outcome still comes."""
@@ -128,7 +129,9 @@ class Children:
         status, result, error = await self._run(work, child_id, SHARD_WORKFLOW, arguments)
         reply = result if isinstance(result, dict) else {}
         driver.ledger.add_inner(int(reply.get("count", 0)), int(reply.get("digest", 0)))
-        if status == "success" and reply.get("error") is None:
+        if status == "cancelled" or reply.get("cancelled"):
+            outcome = Outcome("cancelled", generation=int(reply.get("generation", 0)))
+        elif status == "success" and reply.get("error") is None:
             opened = {"iterations": reply["iterations"], "broken": reply["broken"]}
             outcome = Outcome(
                 "success",
@@ -137,8 +140,6 @@ class Children:
                 assigned=reply["variables"],
                 generation=reply["generation"],
             )
-        elif status == "cancelled" or reply.get("cancelled"):
-            outcome = Outcome("cancelled", generation=int(reply.get("generation", 0)))
         else:
             outcome = failed(reply.get("error") or error or error_dict(EXECUTION_FAILED, "the shard failed"))
             outcome.generation = int(reply.get("generation", 0))

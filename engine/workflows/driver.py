@@ -76,6 +76,7 @@ class Driver:
         self._task_bytes = 0
         self._resident = 0
         self._waker: asyncio.Future[None] | None = None
+        self._defect: BaseException | None = None
 
     # ---- the loop
 
@@ -85,6 +86,8 @@ class Driver:
         Raises: asyncio.CancelledError when the Temporal workflow is cancelled; drive may be called again.
         """
         while True:
+            if self._defect is not None:
+                raise self._defect
             self.step()
             if self.done() and not self._activities and self._region is None and not self.children.busy:
                 return
@@ -116,6 +119,24 @@ class Driver:
     def wake(self) -> None:
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
+
+    def check(self, task: asyncio.Future[Any]) -> None:
+        """Note a defect of the interpreter: it fails the workflow task, and mended code goes on; nothing hangs."""
+        if not task.cancelled() and task.exception() is not None:
+            self._defect = task.exception()
+            self.wake()
+
+    def _when_done(self, handle: Any, react: Callable[[Any], None]) -> None:
+        """Call `react` when an activity has ended; its own failure would go unseen in a callback."""
+
+        def ended(done: Any) -> None:
+            try:
+                react(done)
+            except Exception as error:
+                self._defect = error
+                self.wake()
+
+        handle.add_done_callback(ended)
 
     @property
     def now(self) -> float:
@@ -227,7 +248,7 @@ class Driver:
             EXECUTE_NODE, request, result_type=list, **options.node_options(node, _activity_id(node, work, count))
         )
         self._activities[work.key] = handle
-        handle.add_done_callback(lambda done, work=work: self._activity_done(work, done))
+        self._when_done(handle, lambda done: self._activity_done(work, done))
 
     def _inline_limit(self) -> int:
         """Bytes that an output may have inline: little once the state holds much."""
@@ -272,7 +293,8 @@ class Driver:
 
     def _start_timer(self, work: Work) -> None:
         work.started = True
-        self._timers[work.key] = asyncio.create_task(self._timer(work))
+        timer = self._timers[work.key] = asyncio.create_task(self._timer(work))
+        timer.add_done_callback(self.check)
 
     async def _timer(self, work: Work) -> None:
         delay = work.deadline - self.now
@@ -336,7 +358,7 @@ class Driver:
                 **options.local_once(budget + 5),
             )
         self._region, self._region_works, self._region_remote = handle, works, remote
-        handle.add_done_callback(lambda done: self._region_done(slices, works, done))
+        self._when_done(handle, lambda done: self._region_done(slices, works, done))
 
     def _region_done(self, slices: list[dict[str, Any]], works: list[Work], handle: asyncio.Task[Any]) -> None:
         remote, self._region, self._region_works = self._region_remote, None, []

@@ -30,11 +30,14 @@ class ShardWorkflow:
         plan = Plan.from_wire(request.plan)
         self._request = request
         self._node = plan.nodes[request.node]
+        # What a failure of the loop means, and its assign, are the parent's business; this plan is ours alone.
+        self._node.retry, self._node.final, self._node.assigns = None, "fail", False
         self._ended = False
         self._cancelled = False
         self._slice = Slice(plan, request.slice, workflow.time(), expand_local=False, shard_passes=shard_size(plan))
         self._run = self._slice.run
         self._run.generation = max(self._run.generation, request.generation)
+        self._run.hand_back = False
         self._run.root_ended = self._root_ended
         ledger = Ledger() if request.state is None else Ledger.from_wire(request.state["ledger"])
         self._driver = Driver(self._run, request.meta, ledger, lambda: self._ended)

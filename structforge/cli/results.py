@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from structforge.cli.folding import folded
 from structforge.cli.tables import STATUS_STYLES
 from structforge.cli.terminal import err, out, print_json, printable
 from structforge.client import ExecutionDetail, NodeExecutionReply
@@ -59,7 +59,9 @@ def print_result(execution: ExecutionDetail) -> None:
 
 def _print_output(output: Any) -> None:
     if out().is_terminal:
-        out().print(JSON(json.dumps(output, ensure_ascii=False)))
+        text = Text(folded(output, max(out().width, 40)))
+        JSONHighlighter().highlight(text)
+        out().print(text)
     else:
         print_json(output)
 

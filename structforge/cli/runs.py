@@ -138,13 +138,14 @@ async def _server(settings: Settings, file: Path) -> AsyncGenerator[Server]:
     from structforge import samples
     from structforge.cli.connection import Server, await_server
     from structforge.cli.terminal import note
-    from structforge.up import running_stack
 
     found = await await_server(settings)
     if found is not None:
         yield found
         return
     note("no server is running: starting one for this call")
+    from structforge.up import running_stack  # two seconds of imports, of no use where a server runs
+
     if samples.is_sample(file):
         settings = samples.open_loopback(settings)
         note(f"this is an example: workflows on that server may call {samples.LOOPBACK}")

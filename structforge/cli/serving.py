@@ -19,10 +19,14 @@ def up(
     """Start everything on this machine and serve until Ctrl-C."""
     from engine.settings import load_settings
     from structforge import samples
+    from structforge.cli.terminal import note
     from structforge.up import run_up
 
     settings = load_settings()
-    asyncio.run(run_up(samples.open_loopback(settings) if demo else settings, with_demo=demo))
+    if demo:
+        settings = samples.open_loopback(settings)
+        note(f"for the example, workflows on this server may call {samples.LOOPBACK}")
+    asyncio.run(run_up(settings, with_demo=demo))
 
 
 def demo() -> None:
@@ -44,7 +48,6 @@ def worker() -> None:
 def api() -> None:
     """Serve the HTTP API."""
     from api.app import serve
-
     from engine.settings import load_settings
 
     asyncio.run(serve(load_settings()))
@@ -52,8 +55,7 @@ def api() -> None:
 
 def scheduler() -> None:
     """Relay stranded starts and keep schedules; several may run."""
-    from scheduler_sync import serve
-
     from engine.settings import load_settings
+    from scheduler_sync import serve
 
     asyncio.run(serve(load_settings()))

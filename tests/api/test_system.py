@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.resources import open_resources
 from engine.settings import Settings
-from tests.api.conftest import caller
+from tests.api.conftest import KEY, caller
 from tests.models.server import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,3 +52,12 @@ async def test_the_openapi_document_describes_every_route(api: httpx2.AsyncClien
     paths = (await api.get("/openapi.json")).json()["paths"]
 
     assert {"/api/v1/workflows/{workflow_id}/execute", "/api/v1/executions/{execution_id}/nodes"} <= set(paths)
+
+
+async def test_an_application_without_resources_opens_its_own(settings: Settings) -> None:
+    app = create_app(settings)
+
+    async with app.router.lifespan_context(app), caller(app, KEY) as client:
+        answer = await client.get("/me")
+
+    assert (answer.status_code, answer.json()["key_name"]) == (200, "first key")

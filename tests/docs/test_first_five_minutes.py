@@ -37,7 +37,7 @@ async def spoken(folder: Path, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *words, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, err.decode()
     return out.decode()
 
@@ -81,6 +81,7 @@ async def survives_a_killed_worker(folder: Path, url: str, process: asyncio.subp
     async with AsyncClient(url, (folder / ".structforge" / "api-key").read_text().strip()) as client:
         await eventually(lambda: has_counted(client, 3), 30)
     (worker,) = workers(process)
+    assert not counting.done()
     worker.kill()
     result = await counting
     assert (result["status"], result["output"]) == ("success", {"counted": list(range(1, PASSES + 1))})

@@ -26,7 +26,11 @@ def days() -> list[Day]:
     with TABLE.open(newline="") as file:
         return [
             Day(
-                row["date"], float(row["precipitation"]), float(row["temp_max"]), float(row["temp_min"]), row["weather"]
+                date=row["date"],
+                rain=float(row["precipitation"]),
+                high=float(row["temp_max"]),
+                low=float(row["temp_min"]),
+                weather=row["weather"],
             )
             for row in csv.DictReader(file)
         ]

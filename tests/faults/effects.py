@@ -4,8 +4,9 @@ Run as a process of its own (`python -m tests.faults.effects`), so that it outli
 takes place the moment it has been read; the answer follows after a while, so that a caller can die in between.
 
     /effect/...      any method: `n` in the JSON body or the query gives {"answer": answer_to(n)}
-    GET  /-/calls    every call so far
-    PUT  /-/latency  {"low_ms": number, "high_ms": number}: how long an answer takes from now on, uniformly
+    GET  /-/calls      every call so far
+    GET  /-/under-way  how many calls wait for their answer
+    PUT  /-/latency    {"low_ms": number, "high_ms": number}: how long an answer takes from now on, uniformly
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Effects:
 
     def __init__(self, seed: int = 0) -> None:
         self._calls: list[Call] = []
+        self._under_way = 0
         self._latency_ms = (20.0, 80.0)
         self._random = random.Random(seed)
 
@@ -74,6 +76,8 @@ class Effects:
         body = await _body(receive)
         if scope["path"] == "/-/calls":
             await _answer(send, 200, [asdict(call) for call in self._calls])
+        elif scope["path"] == "/-/under-way":
+            await _answer(send, 200, self._under_way)
         elif scope["path"] == "/-/latency":
             given = json.loads(body)
             self._latency_ms = (float(given["low_ms"]), float(given["high_ms"]))
@@ -89,8 +93,10 @@ class Effects:
         path = scope["path"] + (f"?{query}" if query else "")
         call = Call(key, scope["method"], path, body.decode(), time.time())
         self._calls.append(call)
+        self._under_way += 1
         given = json.loads(body) if body else {name: values[0] for name, values in parse_qs(query).items()}
         call.cut = await _is_gone_within(receive, self._random.uniform(*self._latency_ms) / 1000)
+        self._under_way -= 1
         call.ended_at = time.time()
         if not call.cut:
             await _answer(send, 200, {"answer": answer_to(int(given["n"]))})
@@ -132,6 +138,12 @@ class EffectServer:
         async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             answer = await client.get(f"{self.url}/-/calls")
         return [Call(**call) for call in answer.raise_for_status().json()]
+
+    async def under_way(self) -> int:
+        """How many calls wait for their answer at this moment."""
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+            answer = await client.get(f"{self.url}/-/under-way")
+        return int(answer.raise_for_status().json())
 
     async def set_latency(self, low_ms: float, high_ms: float) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:

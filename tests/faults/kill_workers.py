@@ -1,13 +1,15 @@
 """The kill run: executions go on while one of two workers is killed by kill -9, again and again.
 
 `python -m tests.faults.kill_workers --executions 200 --kills 60` prints a report and ends with 1 if anything is wrong.
-A round waits until both workers are ready, starts some executions, waits a random moment and kills one of the two.
+A round waits until both workers are ready, starts some executions, waits until calls are under way and then a random
+moment, and kills one of the two.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import random
 import sys
@@ -27,7 +29,8 @@ from tests.faults.worker_processes import WorkerProcesses
 from tests.structforge.devstack.conftest import open_folder
 
 FIRST_INPUT = 1000
-KILL_WITHIN_S = (0.05, 0.9)  # after the executions of a round have started
+KILL_WITHIN_S = (0.0, 0.4)  # after a call is under way
+BUSY_TIMEOUT_S = 15  # a round kills then all the same: what it starts may wait for a worker that was lost before
 SETTLE_TIMEOUT_S = 90  # for what is still under way after the last kill
 RECOVERY_LIMIT_S = 20.0  # heartbeat timeout, and 10 s more
 
@@ -68,6 +71,7 @@ class KillRun:
         for number in range(self._size.kills):
             await workers.all_ready()
             await self._start_some(saved, self._size.executions * (number + 1) // self._size.kills)
+            await self._busy()
             await asyncio.sleep(self._random.uniform(*KILL_WITHIN_S))
             await workers.kill(self._random.randrange(workers.count))
         await self._all_ended()
@@ -77,6 +81,12 @@ class KillRun:
             self._started[await self._system.start(saved, {"n": n})] = n
 
         await asyncio.gather(*(start(FIRST_INPUT + number) for number in range(len(self._started), upto)))
+
+    async def _busy(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BUSY_TIMEOUT_S):
+                while not await self._system.effects.under_way():  # noqa: ASYNC110  another process's state
+                    await asyncio.sleep(0.01)
 
     async def _all_ended(self) -> None:
         """Wait until no execution runs; what still does after `SETTLE_TIMEOUT_S` is for the invariants to name."""

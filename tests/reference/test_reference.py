@@ -44,7 +44,7 @@ def finish(reference: Reference, *order: str) -> Reference:
     for step in order:
         path, _, place = step.lstrip("!").partition("@")
         iteration = tuple(int(part) for part in place.split(".")) if place else ()
-        [key] = [key for key in reference.running() if key[:2] == (path, iteration)]
+        key = reference.running_key(path, iteration)
         reference.complete(*key, outcome=Outcome("cancelled") if step.startswith("!") else None)
     while reference.status == "running":
         reference.complete(*reference.running()[0])

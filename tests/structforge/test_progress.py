@@ -56,7 +56,7 @@ def test_a_node_in_a_body_sums_up_its_passes_and_shows_the_loudest_status() -> N
     entry = board.entries["each.body.price"]
     assert entry.status == "failed"
     assert entry.duration_ms == 2400.0
-    assert entry.remark() == "1 success, 1 failed · 3 attempts · TIMEOUT: too slow [2J"
+    assert entry.remark() == "2 passes: 1 success, 1 failed · 3 attempts · TIMEOUT: too slow [2J"
     board.update([row("each.body.price", "running", 2)])
     assert entry.status == "running"
 

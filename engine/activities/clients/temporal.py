@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 import orjson
 from temporalio.api.common.v1 import Payload
@@ -17,6 +18,7 @@ from temporalio.converter import (
     EncodingPayloadConverter,
     ExternalStorage,
     JSONPlainPayloadConverter,
+    SerializationContext,
     StorageDriver,
     StorageDriverClaim,
     StorageDriverRetrieveContext,
@@ -65,18 +67,34 @@ class JsonConverter(EncodingPayloadConverter):
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         data = orjson.loads(payload.data)
-        if type_hint is not None and dataclasses.is_dataclass(type_hint) and isinstance(data, dict):
-            names = {field.name for field in dataclasses.fields(type_hint)}
-            return type_hint(**{name: value for name, value in data.items() if name in names})
-        return data
+        names = _field_names(type_hint) if type_hint is not None and isinstance(data, dict) else None
+        if type_hint is None or names is None:
+            return data
+        return type_hint(**{name: value for name, value in data.items() if name in names})
+
+
+@cache
+def _field_names(message: type) -> frozenset[str] | None:
+    """Fields of a message; None for what is no dataclass. Unknown fields come from newer code and are left out."""
+    if not dataclasses.is_dataclass(message):
+        return None
+    return frozenset(field.name for field in dataclasses.fields(message))
+
+
+_CONVERTERS = {
+    one.encoding.encode(): JsonConverter() if one.encoding == "json/plain" else one
+    for one in DefaultPayloadConverter.default_encoding_payload_converters
+}
 
 
 class PayloadConverter(CompositePayloadConverter):
-    """The default converters, with ours for JSON."""
+    """The default converters, with ours for JSON. The SDK makes one for every activity, so they share their parts."""
 
     def __init__(self) -> None:
-        defaults = DefaultPayloadConverter.default_encoding_payload_converters
-        super().__init__(*(JsonConverter() if one.encoding == "json/plain" else one for one in defaults))
+        self.converters = _CONVERTERS
+
+    def with_context(self, context: SerializationContext) -> Self:
+        return self  # none of the parts takes a context
 
 
 class PayloadObjects(StorageDriver):

@@ -6,10 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.structforge.devstack.conftest import FREE_PORTS, open_folder
 
@@ -29,7 +30,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def serving(**more: str) -> Iterator[Path]:
+def serving(**more: str) -> Generator[Path]:
     """The data folder of a server that is ready."""
     with open_folder() as data_dir:
         process = subprocess.Popen(
@@ -37,7 +38,7 @@ def serving(**more: str) -> Iterator[Path]:
         )
         try:
             assert process.stdout is not None
-            lines = [*iter(process.stdout.readline, "")] if process.poll() is not None else []
+            lines: list[str] = []
             for line in process.stdout:
                 lines.append(line)
                 if line.startswith("ready "):
@@ -48,6 +49,18 @@ def serving(**more: str) -> Iterator[Path]:
         finally:
             process.terminate()
             process.wait(15)
+
+
+_shared: list[Path] = []
+
+
+def shared_server(config: pytest.Config) -> Path:
+    """One server for all tests of a session that need no other; workflows on it may call this machine."""
+    if not _shared:
+        server = serving(STRUCTFORGE_HTTP__ALLOWED_HOSTS='["127.0.0.1"]')
+        _shared.append(server.__enter__())
+        config.add_cleanup(lambda: server.__exit__(None, None, None))
+    return _shared[0]
 
 
 def processes_of(data_dir: Path) -> list[str]:

@@ -6,14 +6,13 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.structforge.cli.conftest import Cli, Printed
-from tests.structforge.cli.served import ROOT, command, environment, serving
+from tests.structforge.cli.served import ROOT, command, environment, shared_server
 
 DOUBLE = """
 name: double
@@ -26,7 +25,9 @@ nodes:
   params:
     loop_type: for
     count: 2
-    body: {nodes: [{id: square, type: transform, params: {mapping: "{{ index * index }}"}}], outputs: "{{ nodes.square.output }}"}
+    body:
+      nodes: [{id: square, type: transform, params: {mapping: "{{ index * index }}"}}]
+      outputs: "{{ nodes.square.output }}"
 edges: [{source: start, target: double}, {source: double, target: each}]
 outputs: {doubled: "{{ nodes.double.output }}", squares: "{{ nodes.each.output.items }}"}
 """
@@ -45,12 +46,19 @@ nodes:
 - {id: after, type: transform, params: {mapping: done}}
 edges: [{source: start, target: wait}, {source: wait, target: after}]
 """
+LARGE = """
+name: large
+nodes:
+- {id: start, type: manual}
+- {id: big, type: transform, params: {mapping: "{{ 'x' * 300000 }}"}}
+edges: [{source: start, target: big}]
+outputs: "{{ nodes.big.output }}"
+"""
 
 
-@pytest.fixture(scope="module")
-def server_dir() -> Iterator[Path]:
-    with serving() as path:
-        yield path
+@pytest.fixture(scope="session")
+def server_dir(pytestconfig: pytest.Config) -> Path:
+    return shared_server(pytestconfig)
 
 
 @pytest.fixture(autouse=True)
@@ -103,10 +111,7 @@ def test_run_of_a_failing_document_ends_with_1_and_the_error(cli: Cli, documents
 
 
 def test_a_large_output_stays_whole(cli: Cli, documents: Path) -> None:
-    text = "name: large\nnodes: [{id: start, type: manual}, {id: big, type: transform, params: {mapping: \"{{ 'x' * 300000 }}\"}}]\n"
-    (documents / "large.yaml").write_text(
-        text + 'edges: [{source: start, target: big}]\noutputs: "{{ nodes.big.output }}"\n'
-    )
+    (documents / "large.yaml").write_text(LARGE)
     line = last_line(cli("run", documents / "large.yaml", "--json"))
     assert line["output"] == line["nodes"]["big"]["output"] == "x" * 300_000
 
