@@ -26,6 +26,7 @@ class Effort:
     latency_budget_s: float
     blocks: int
     counts: dict[str, int]
+    block_s: float
     throughput_budget_s: float
 
 
@@ -34,6 +35,7 @@ FULL = Effort(
     latency_budget_s=40,
     blocks=5,
     counts={"one": 400, "chain": 100},
+    block_s=4,
     throughput_budget_s=45,
 )
 QUICK = Effort(
@@ -41,6 +43,7 @@ QUICK = Effort(
     latency_budget_s=8,
     blocks=2,
     counts={"one": 150, "chain": 50},
+    block_s=2,
     throughput_budget_s=8,
 )
 
@@ -81,6 +84,7 @@ async def _throughput(stand: Stand, graph: Graph, subjects: Sequence[Subject], e
         blocks=effort.blocks,
         count=effort.counts[graph.name],
         in_flight=IN_FLIGHT,
+        block_s=effort.block_s,
         budget_s=effort.throughput_budget_s,
     )
     return figures_of("throughput", graph.name, series)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,9 +66,13 @@ async def measure_throughput(
     blocks: int,
     count: int,
     in_flight: int,
+    block_s: float,
     budget_s: float,
 ) -> list[Series]:
-    """Executions a second over blocks of `count` executions, `in_flight` at once; blocks of the subjects take turns."""
+    """Executions a second over blocks of `count` executions, `in_flight` at once; blocks of the subjects take turns.
+
+    A block starts nothing more after `block_s` seconds.
+    """
     series = [Series(subject.variant) for subject in subjects]
     for subject in subjects:
         await run_block(subject, in_flight, in_flight)
@@ -78,23 +83,27 @@ async def measure_throughput(
         for subject, one in zip(subjects, series, strict=True):
             gc.collect()
             before, began = cpu(), time.perf_counter()
-            handles = await run_block(subject, count, in_flight)
+            handles = await run_block(subject, count, in_flight, block_s)
             elapsed_s = time.perf_counter() - began
             one.cpu_s += cpu() - before
-            one.executions += count
-            one.samples.append(count / elapsed_s)
+            one.executions += len(handles)
+            one.samples.append(len(handles) / elapsed_s)
             for handle in handles:
                 await subject.check(handle)
     return series
 
 
-async def run_block(subject: Subject, count: int, in_flight: int) -> list[Any]:
-    """Run `count` executions, `in_flight` at once; their handles in no particular order."""
+async def run_block(subject: Subject, count: int, in_flight: int, seconds: float = math.inf) -> list[Any]:
+    """Run `count` executions, `in_flight` at once, starting none after `seconds`; their handles in no set order."""
     handles: list[Any] = []
     left = iter(range(count))
+    deadline = time.monotonic() + seconds
 
     async def work() -> None:
-        handles.extend([await subject.run() for _ in left])
+        for _ in left:
+            handles.append(await subject.run())
+            if time.monotonic() > deadline:
+                return
 
     async with asyncio.TaskGroup() as group:
         for _ in range(in_flight):

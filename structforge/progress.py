@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from rich.text import Text
 from engine.dag.bodies import bodies
 from engine.dag.spec import GraphSpec, WorkflowSpec
 
+ENDED = frozenset({"success", "failed", "cancelled", "timed_out"})
 SETTLED = frozenset({"success", "failed", "skipped", "pruned", "cancelled"})
 _MARKS = {
     "": ("·", "dim"),
@@ -125,6 +127,7 @@ class LineProgress:
         self._board = board
         self._console = console
         self._said: set[str] = set()
+        self._status = ""
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +136,12 @@ class LineProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is drawn that would have to be taken away."""
+
+    def tell(self, status: str) -> None:
+        """A pause is worth a line, for nothing else would say why nothing happens."""
+        if status == "paused" and self._status != status:
+            self._console.print(Text("◷ paused", style="blue"))
+        self._status = status
 
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for entry in self._board.update(rows):
@@ -147,6 +156,8 @@ class LiveProgress:
     def __init__(self, board: Board, console: Console) -> None:
         self._board = board
         self._console = console
+        self._status = "starting"
+        self._began = time.monotonic()
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(console=console, get_renderable=self.rendering, refresh_per_second=12, transient=False)
 
@@ -162,6 +173,10 @@ class LiveProgress:
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._board.update(rows)
 
+    def tell(self, status: str) -> None:
+        """What the execution as a whole is doing."""
+        self._status = status
+
     def rendering(self) -> RenderableType:
         """What stands on the screen now."""
         entries = list(self._board.entries.values())
@@ -174,7 +189,17 @@ class LiveProgress:
             table.add_row(*self._row(entry))
         hidden = len(entries) - len(shown)
         rest = [Text(f"  … and {hidden:,} more nodes", style="dim")] if hidden else []
-        return Group(_headline(self._board), table, *rest)
+        return Group(self._headline(), table, *rest)
+
+    def _headline(self) -> RenderableType:
+        text = Text(_one_line(self._board.name), style="bold")
+        text.append(f"  {self._board.settled} of {len(self._board.entries)} nodes", style="not bold dim")
+        if self._status in ENDED:
+            return text
+        text.append(f"  {self._status} for {in_words((time.monotonic() - self._began) * 1000)}", style="not bold dim")
+        line = Table.grid(padding=(0, 1))
+        line.add_row(self._spinner, text)
+        return line
 
     def _row(self, entry: Entry) -> tuple[RenderableType, ...]:
         mark, style = _MARKS.get(entry.status, ("?", ""))
@@ -197,12 +222,6 @@ def _passes(counts: Counter[str]) -> str:
     if counts.keys() == {"success"}:
         return f"{counts.total():,} passes"
     return f"{counts.total():,} passes: " + ", ".join(f"{number:,} {status}" for status, number in counts.items())
-
-
-def _headline(board: Board) -> Text:
-    text = Text(_one_line(board.name), style="bold")
-    text.append(f"  {board.settled} of {len(board.entries)} nodes", style="not bold dim")
-    return text
 
 
 def _chosen(entries: list[Entry], room: int) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ that continuing as new does not end them; afterwards an activity waits for those
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from temporalio import workflow
@@ -57,12 +58,13 @@ class Children:
         self._tasks: dict[WorkKey, asyncio.Task[None]] = {}
         self._ids: dict[WorkKey, str] = {}
         self._cancelled: dict[WorkKey, None] = {}
-        self._opening: dict[WorkKey, None] = {}
+        self._opening: dict[WorkKey, bool] = {}  # children that are not known to exist; were we paused when asked?
+        self._words: dict[asyncio.Task[None], None] = {}  # signals and cancellations on their way
 
     @property
     def opening(self) -> bool:
-        """Whether one is not known to Temporal yet; another run could not find it again."""
-        return bool(self._opening)
+        """Whether a child, or a word to one, is on its way: another run could not find it, or would overtake it."""
+        return bool(self._opening) or bool(self._words)
 
     @property
     def busy(self) -> bool:
@@ -70,7 +72,9 @@ class Children:
 
     def start(self, work: Work) -> None:
         work.started = True
-        self._opening[work.key] = None
+        self._opening[work.key] = self._driver.paused
+        if work.kind == "shard" and work.purpose == "reattach":
+            self._ids[work.key] = self._shard_id(work)  # it is there, so it can be told at once
         run = self._run_shard(work) if work.kind == "shard" else self._run_workflow(work)
         task = self._tasks[work.key] = asyncio.create_task(run)
         task.add_done_callback(self._driver.check)
@@ -81,7 +85,7 @@ class Children:
             return
         self._cancelled[key] = None
         if key in self._ids:
-            asyncio.create_task(self._cancel_by_id(self._ids[key]))  # noqa: RUF006  the workflow's loop keeps it
+            self._send(self._cancel_by_id(self._ids[key]))
 
     async def _cancel_by_id(self, child_id: str) -> None:
         try:
@@ -95,7 +99,17 @@ class Children:
         """Pass a person's word on to the shards."""
         for key, child_id in self._ids.items():
             if key[0] == "shard":
-                asyncio.create_task(self._signal(child_id, command))  # noqa: RUF006  the workflow's loop keeps it
+                self._send(self._signal(child_id, command))
+
+    def _send(self, word: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(word)
+        self._words[task] = None
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._words[task]
+        self._driver.check(task)
+        self._driver.wake()
 
     async def _signal(self, child_id: str, command: Command) -> None:
         try:
@@ -122,11 +136,8 @@ class Children:
 
     async def _run_shard(self, work: Work) -> None:
         driver = self._driver
-        node = driver.run.plan.nodes[work.subject]
-        place = ".".join(map(str, work.iteration))
-        child_id = f"{workflow.info().workflow_id}/{node.path}[{place}]#{work.generation}@{work.low}"
         arguments = self._shard_input(work)
-        status, result, error = await self._run(work, child_id, SHARD_WORKFLOW, arguments)
+        status, result, error = await self._run(work, self._shard_id(work), SHARD_WORKFLOW, arguments)
         reply = result if isinstance(result, dict) else {}
         driver.ledger.add_inner(int(reply.get("count", 0)), int(reply.get("digest", 0)))
         if status == "cancelled" or reply.get("cancelled"):
@@ -144,6 +155,11 @@ class Children:
             outcome = failed(reply.get("error") or error or error_dict(EXECUTION_FAILED, "the shard failed"))
             outcome.generation = int(reply.get("generation", 0))
         self._end(work.key, outcome)
+
+    def _shard_id(self, work: Work) -> str:
+        node = self._driver.run.plan.nodes[work.subject]
+        place = ".".join(map(str, work.iteration))
+        return f"{workflow.info().workflow_id}/{node.path}[{place}]#{work.generation}@{work.low}"
 
     def _shard_input(self, work: Work) -> ShardInput:
         driver = self._driver
@@ -210,9 +226,8 @@ class Children:
     async def _run(self, work: Work, child_id: str, name: str, argument: Any) -> tuple[str, Any, dict[str, Any] | None]:
         """Status, result and error of a child that is started, or that an earlier run started."""
         self._ids[work.key] = child_id
-        told_paused = self._driver.paused
         if work.purpose == "reattach":
-            self._opened(work, child_id, told_paused)
+            self._opened(work, child_id)
             return await self._await_again(child_id)
         try:
             handle = await workflow.start_child_workflow(
@@ -225,7 +240,7 @@ class Children:
             )
         except WorkflowAlreadyStartedError:
             handle = None
-        self._opened(work, child_id, told_paused)
+        self._opened(work, child_id)
         if handle is None:
             return await self._await_again(child_id)
         try:
@@ -233,15 +248,14 @@ class Children:
         except ChildWorkflowError as error:
             return _failure_of(error)
 
-    def _opened(self, work: Work, child_id: str, told_paused: bool) -> None:
+    def _opened(self, work: Work, child_id: str) -> None:
         """Tell a child what came while it was not there to be told."""
-        self._opening.pop(work.key, None)
+        was_paused = self._opening.pop(work.key)
         self._driver.wake()
         if work.key in self._cancelled:
-            asyncio.create_task(self._cancel_by_id(child_id))  # noqa: RUF006  the workflow's loop keeps it
-        if work.kind == "shard" and self._driver.paused != told_paused:
-            command = Command(PAUSE if self._driver.paused else RESUME)
-            asyncio.create_task(self._signal(child_id, command))  # noqa: RUF006  the workflow's loop keeps it
+            self._send(self._cancel_by_id(child_id))
+        if work.kind == "shard" and self._driver.paused != was_paused:
+            self._send(self._signal(child_id, Command(PAUSE if self._driver.paused else RESUME)))
 
     async def _await_again(self, child_id: str) -> tuple[str, Any, dict[str, Any] | None]:
         request = AwaitRequest(self._driver.meta, child_id)

@@ -85,7 +85,7 @@ class ExecutionWorkflow:
         driver = self._driver
         while True:
             try:
-                driver.draining = workflow.info().is_continue_as_new_suggested()
+                driver.draining = self._should_continue_as_new()
                 await driver.drive()
             except asyncio.CancelledError:
                 self._cancel()
@@ -97,6 +97,10 @@ class ExecutionWorkflow:
                 self._cancel()
             elif driver.is_settled:
                 self._continue_as_new()
+
+    def _should_continue_as_new(self) -> bool:
+        """Not once it is cancelled: Temporal would not know the next run as cancelled."""
+        return workflow.info().is_continue_as_new_suggested() and not self._execution.cancelled
 
     def _cancel(self) -> None:
         self._execution.cancel_all(workflow.time())

@@ -94,8 +94,7 @@ class ShardWorkflow:
         self._driver.step()
 
     def _watch_length(self) -> None:
-        if workflow.info().is_continue_as_new_suggested():
-            self._driver.draining = True
+        self._driver.draining = workflow.info().is_continue_as_new_suggested() and not self._cancelled
 
     def _root_ended(self, frame: Frame) -> None:
         self._ended = True

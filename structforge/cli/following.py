@@ -12,10 +12,9 @@ from typing import Any, Protocol
 from engine.errors import SystemFault
 from structforge.cli.terminal import err, is_live
 from structforge.client import AsyncClient, ExecutionDetail, NodeExecutionReply
-from structforge.progress import Board, LineProgress, LiveProgress
+from structforge.progress import ENDED, Board, LineProgress, LiveProgress
 
-ENDED = frozenset({"success", "failed", "cancelled", "timed_out"})
-_SHORTEST_S, _LONGEST_S = 0.05, 0.5
+_SHORTEST_S, _LONGEST_S = 0.05, 0.25
 _PATIENCE_S = 60.0
 _PAGE = 500
 _MOST_ROWS_LIVE = 2000
@@ -44,6 +43,7 @@ async def follow(client: AsyncClient, execution_id: str, view: View, stop: Stop 
     counts: Mapping[str, int] = {}
     while True:
         detail = await _patiently(client, execution_id)
+        view.tell(detail.status)
         if detail.nodes != counts:
             counts, pause = detail.nodes, _SHORTEST_S
             if sum(counts.values()) <= _MOST_ROWS_LIVE or detail.status in ENDED:
@@ -76,7 +76,7 @@ async def _patiently(client: AsyncClient, execution_id: str) -> ExecutionDetail:
         except SystemFault:
             if time.monotonic() > deadline:
                 raise
-        await asyncio.sleep(_LONGEST_S)
+        await asyncio.sleep(2 * _LONGEST_S)
 
 
 async def _wait(seconds: float, stop: Stop | None) -> None:

@@ -196,8 +196,9 @@ async def _to_the_end(
     client: AsyncClient, execution_id: str, view: View, timeout_s: float | None, stop: Interruption
 ) -> None:
     """Follow the execution; a signal or the time-out cancels it, and its end is awaited all the same."""
-    from structforge.cli.following import ENDED, follow
+    from structforge.cli.following import follow
     from structforge.cli.terminal import note
+    from structforge.progress import ENDED
 
     if timeout_s is not None:
         asyncio.get_running_loop().call_later(timeout_s, stop.asked.set)

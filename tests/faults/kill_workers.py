@@ -40,6 +40,7 @@ class Size:
     executions: int
     kills: int
     seed: int = 1
+    latency_ms: tuple[float, float] = (50, 250)  # long enough for most kills to find a call of their worker under way
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class KillRun:
 
     async def run(self, workers: WorkerProcesses) -> None:
         """Kill as often as was asked for, and wait for the ends."""
+        await self._system.effects.set_latency(*self._size.latency_ms)
         saved = await self._system.save(document(self._system.effects.url))
         for number in range(self._size.kills):
             await workers.all_ready()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.kill_workers import Size, run_kills
 
-SMALL = Size(executions=24, kills=5)
+SMALL = Size(executions=20, kills=4)
 
 
 async def test_executions_survive_kills_of_their_workers(data_dir: Path) -> None:

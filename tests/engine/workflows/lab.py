@@ -227,9 +227,7 @@ class Started:
         rows: list[NodeRow] = []
         repository = NodeExecutions(self.lab.stack.runtime.database)
         while True:
-            page = await repository.list(
-                self.lab.tenant, self.id, after=rows[-1].key if rows else None, limit=1000
-            )
+            page = await repository.list(self.lab.tenant, self.id, after=rows[-1].key if rows else None, limit=1000)
             rows += page
             if len(page) < 1000:
                 return rows

@@ -55,9 +55,7 @@ async def test_cancel_while_paused_ends_at_once(lab: Lab) -> None:
 
 
 async def test_cancel_ends_running_nodes_and_runs_no_handlers(lab: Lab) -> None:
-    started = await lab.start(
-        graph(lab.hold("running"), lab.call("never"), handlers=graph(lab.call("handler")))
-    )
+    started = await lab.start(graph(lab.hold("running"), lab.call("never"), handlers=graph(lab.call("handler"))))
     await lab.seen("running")
     await started.cancel()
     ended = await started.end()
@@ -106,7 +104,9 @@ async def _cancel_soon(started: object, number: int) -> None:
 
 
 async def test_skip_gives_a_pending_node_its_output_without_running_it(lab: Lab) -> None:
-    started = await lab.start(graph(lab.hold("first"), lab.call("second"), pure("third", "{{ nodes.second.output.x }}")))
+    started = await lab.start(
+        graph(lab.hold("first"), lab.call("second"), pure("third", "{{ nodes.second.output.x }}"))
+    )
     await lab.seen("first")
     assert await started.command("skip", "second", output={"x": 7})
     lab.release("first")
@@ -138,7 +138,12 @@ async def test_skip_ends_a_delay_and_a_whole_loop(lab: Lab) -> None:
     assert await started.command("skip", "loop", output="l")
     ended = await started.end()
     assert await ended.output() == {"after": ["w", "l"]}
-    assert ended.states() == {"wait": "skipped", "loop": "skipped", "loop.body.body[0]": "cancelled", "after": "success"}
+    assert ended.states() == {
+        "wait": "skipped",
+        "loop": "skipped",
+        "loop.body.body[0]": "cancelled",
+        "after": "success",
+    }
 
 
 async def test_skip_of_a_settled_or_unknown_node_is_refused(lab: Lab) -> None:

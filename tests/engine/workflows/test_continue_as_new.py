@@ -146,7 +146,9 @@ async def test_child_workflow_of_an_earlier_run_is_cancelled_with_its_parent(sho
 async def test_loop_of_io_passes_goes_on_where_it_was(short_lab: Lab) -> None:
     lab = short_lab
     body = graph(pure("io", "{{ item * 2 }}", isolate=True), outputs="{{ nodes.io.output }}")
-    started = await lab.start(graph(foreach("loop", list(range(20)), body, concurrency=2), pure("after", "{{ nodes.loop.output['items'] }}")))
+    started = await lab.start(
+        graph(foreach("loop", list(range(20)), body, concurrency=2), pure("after", "{{ nodes.loop.output['items'] }}"))
+    )
     ended = await started.end()
     assert await ended.output() == {"after": [2 * number for number in range(20)]}
     assert len(ended.all) == 22

@@ -22,6 +22,8 @@ def test_what_fits_on_a_line_stands_on_one() -> None:
     assert folded({"years": [{"n": 2012}, {"n": 2013}], "up": True}, 24) == (
         '{\n  "years": [\n    {"n": 2012},\n    {"n": 2013}\n  ],\n  "up": true\n}'
     )
+    lines = folded({"a_long_name": [{"n": at} for at in range(3)]}, 40).splitlines()
+    assert max(len(line) for line in lines) <= 40
 
 
 @given(data=JSON, width=st.integers(0, 80))
