@@ -43,6 +43,12 @@ kill: $(STAMP) ## 200 executions while one of two workers is killed by kill -9, 
 bench: $(STAMP) ## the same graphs by hand and through StructForge, with ratios and bars; WFFORMAT=FILE adds one
 	$(BIN)/python -m benchmarks compare $(if $(WFFORMAT),--wfformat $(WFFORMAT))
 
+test-slow: $(STAMP) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+histories: $(STAMP) ## record the Temporal histories that must replay anew
+	$(BIN)/python -m tests.replay.record --fresh
+
 check: $(STAMP) ## lint, format, types, import contracts, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from benchmarks.subjects import VARIANTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 for a graph or a file that is not there."""
+    """Exit code 0, 2 for a graph or a file that is not there, or 130 when interrupted."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 130)
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
-    if options.action == "compare":
-        _compare(console, options)
-    else:
-        _profile(console, options)
+    try:
+        (_compare if options.action == "compare" else _profile)(console, options)
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -40,6 +40,16 @@ def decode_jsonb(wire: bytes) -> Any:
     return value
 
 
+def encode_json(value: Any) -> bytes:
+    """JSON data as json's wire form, which keeps the order of keys."""
+    return encode_jsonb(value)[1:]
+
+
+def decode_json(wire: bytes) -> Any:
+    """What `encode_json` was given."""
+    return decode_jsonb(_BINARY_VERSION + bytes(wire))
+
+
 def plain_text(text: str | None) -> str | None:
     """Text without the characters that a text column cannot hold."""
     if text is None or (text.isascii() and "\x00" not in text):

@@ -15,7 +15,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from engine.errors import SystemFault
-from models.jsonb import decode_jsonb, encode_jsonb
+from models.jsonb import decode_json, decode_jsonb, encode_json, encode_jsonb
 from models.tenancy import TenantId
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def tenant_list(tenants: Sequence[TenantId]) -> str:
 
 
 async def prepare_connection(connection: Any) -> None:
-    """Give a new connection its JSON codec."""
+    """Give a new connection its JSON codecs."""
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=encode_json, decoder=decode_json, format="binary"
+    )
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=encode_jsonb, decoder=decode_jsonb, format="binary"
     )

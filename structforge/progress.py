@@ -196,7 +196,7 @@ class LiveProgress:
         text.append(f"  {self._board.settled} of {len(self._board.entries)} nodes", style="not bold dim")
         if self._status in ENDED:
             return text
-        text.append(f"  {self._status} for {in_words((time.monotonic() - self._began) * 1000)}", style="not bold dim")
+        text.append(f"  {self._status} for {time.monotonic() - self._began:.0f} s", style="not bold dim")
         line = Table.grid(padding=(0, 1))
         line.add_row(self._spinner, text)
         return line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.dag.frame import Frame, NodeState
+from engine.dag.frame import Frame, FrameKey, NodeState
 from engine.dag.outcome import Outcome
 from engine.dag.plan import Plan, PlanNode, Uses
 from engine.dag.scope import frame_scope, needs_upstream, view_of
@@ -20,10 +20,10 @@ from engine.dag.work import Work
 
 def cut(run: Run, works: list[Work]) -> list[dict[str, Any]]:
     """Slices for ready local works, one a frame, in the order of the works."""
-    frames: dict[int, tuple[Frame, list[Work]]] = {}
+    frames: dict[FrameKey, tuple[Frame, list[Work]]] = {}
     for work in works:
         frame = run.frame_of(work)
-        frames.setdefault(id(frame), (frame, []))[1].append(work)
+        frames.setdefault(frame.key, (frame, []))[1].append(work)
     return [_cut_frame(run, frame, own) for frame, own in frames.values()]
 
 

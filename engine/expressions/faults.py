@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from engine.dag.nearest import Suggester
 from engine.errors import EXPRESSION_ERROR, Issue, NodeError
 
 EXPRESSION_SYNTAX = "EXPRESSION_SYNTAX"
@@ -57,7 +57,5 @@ def shown(text: object) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or all of them when none is near and there are few."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known here: {', '.join(names)}" if 0 < len(names) <= 20 else ""
+    few = f"known here: {', '.join(names)}" if 0 < len(names) <= 20 else ""
+    return Suggester().hint(word, names, otherwise=few)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.expressions.faults import EXPRESSION_SYNTAX, EXPRESSION_TOO_LONG, ExpressionFault
 from engine.expressions.jsondata import NotJson, check_json
+from engine.expressions.members import with_keywords, without_keywords
 from engine.expressions.paths import Path
 from engine.expressions.rewrite import Rewriter, static_path
 
@@ -83,18 +84,19 @@ def _constant(text: str, tree: ast.Constant) -> Expression:
 
 
 def syntax_tree(text: str) -> ast.expr:
-    """The syntax tree of an expression; line breaks count as spaces.
+    """The syntax tree of an expression; line breaks count as spaces, and a member may be named like a keyword.
 
     Raises: ExpressionFault, whatever the text holds.
     """
     if "\n" in text and "'''" not in text and '"""' not in text:
         text = text.replace("\r", " ").replace("\n", " ")
+    text, marks = without_keywords(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `1 is 1` or an odd escape is the author's business, not our log's
             tree = ast.parse(text, mode="eval").body
             compile(text, "<expression>", "eval", dont_inherit=True)  # `*a`, `f(x=1, x=2)`: found by the compiler alone
-            return tree
+            return with_keywords(tree, marks)
     except SyntaxError as error:
         where = f" at character {error.offset}" if error.offset else ""
         raise ExpressionFault(EXPRESSION_SYNTAX, f"{error.msg}{where}", _syntax_hint(text)) from None

@@ -9,6 +9,7 @@ unless it is called. f-strings become joins, because unparsing them differs betw
 from __future__ import annotations
 
 import ast
+import keyword
 from typing import Any, cast
 
 from engine.expressions.faults import DYNAMIC_NODE_REFERENCE, EXPRESSION_SYNTAX, UNKNOWN_NAME, ExpressionFault, nearest
@@ -83,6 +84,8 @@ class Rewriter(ast.NodeTransformer):
         """A called attribute is a method, also on a mapping that has such a key."""
         if not isinstance(function, ast.Attribute):
             return cast("ast.expr", self.visit(function))
+        if keyword.iskeyword(function.attr):
+            raise ExpressionFault(EXPRESSION_SYNTAX, f"there is no method {function.attr!r}")
         if function.attr.startswith("_"):
             raise ExpressionFault(
                 UNKNOWN_NAME, f"methods that begin with an underscore are not available: {function.attr}"

@@ -86,7 +86,7 @@ _INSERT_COLUMNS = (
     " rerun_of, node_total, priority, metadata, holds, rerun_from"
 )
 _INSERT_VALUES = (
-    "$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::text, $6::text, $7::text, $8::jsonb, $9::uuid, $10::uuid,"
+    "$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::text, $6::text, $7::text, $8::json, $9::uuid, $10::uuid,"
     " $11::integer, $12::smallint, $13::jsonb, $14::jsonb, $15::text"
 )
 _INSERT = f"""

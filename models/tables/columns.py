@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, DateTime, Text, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field
 
 
@@ -25,7 +25,12 @@ def created() -> Any:
 
 
 def document(*, nullable: bool = True) -> Any:
-    """JSON data."""
+    """JSON data that people wrote or nodes gave: kept as it is, for jsonb would reorder the keys."""
+    return Field(default=None, sa_type=JSON, nullable=nullable)
+
+
+def structure(*, nullable: bool = True) -> Any:
+    """JSON data of our own that SQL looks into."""
     return Field(default=None, sa_type=JSONB, nullable=nullable)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Double, Index, Integer, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from models.tables.columns import created, document, moment, number, words
+from models.tables.columns import created, document, moment, number, structure, words
 
 _ZERO = {"server_default": text("0")}
 
@@ -66,7 +66,7 @@ class Execution(SQLModel, table=True):
     labels: dict[str, Any] = Field(
         default_factory=dict, sa_type=JSONB, sa_column_kwargs={"name": "metadata", "server_default": text("'{}'")}
     )
-    holds: list[list[str]] | None = document()
+    holds: list[list[str]] | None = structure()
     created_at: datetime = created()
     started_at: datetime | None = moment()
     finished_at: datetime | None = moment()

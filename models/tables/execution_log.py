@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from models.tables.columns import created, document, words
+from models.tables.columns import created, structure, words
 
 
 class ExecutionLog(SQLModel, table=True):
@@ -34,5 +34,5 @@ class ExecutionLog(SQLModel, table=True):
     attempt: int | None = Field(default=None, sa_type=Integer)
     level: str = words()
     message: str = words()
-    fields: dict[str, Any] | None = document()
+    fields: dict[str, Any] | None = structure()
     at: datetime = created()

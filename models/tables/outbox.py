@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.tables.columns import created, document, moment, words
+from models.tables.columns import created, moment, structure, words
 
 
 class Outbox(SQLModel, table=True):
@@ -21,6 +21,6 @@ class Outbox(SQLModel, table=True):
     tenant_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True, sa_column_kwargs={"server_default": text("gen_random_uuid()")})
     kind: str = words()
-    payload: dict[str, Any] = document(nullable=False)
+    payload: dict[str, Any] = structure(nullable=False)
     created_at: datetime = created()
     delivered_at: datetime | None = moment()

@@ -57,7 +57,7 @@ def check(spec: WorkflowSpec, limits: LimitSettings) -> list[Issue]:
         max_expression_bytes=limits.max_expression_bytes,
         max_iterations=limits.max_iterations,
     )
-    return validate(spec, built_in_catalogue(), AstReferenceParser(), bounds)  # pyright: ignore[reportArgumentType]
+    return validate(spec, built_in_catalogue(), AstReferenceParser(), bounds)
 
 
 def read_file(path: Path) -> bytes:

@@ -18,7 +18,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ class EffectServer:
 
 
 @contextlib.asynccontextmanager
-async def running_effects(log: Path) -> AsyncIterator[EffectServer]:
+async def running_effects(log: Path) -> AsyncGenerator[EffectServer]:
     """The server as a child process on a free port of 127.0.0.1; what it prints goes to `log`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

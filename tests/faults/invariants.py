@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from engine.contracts import idempotency_key
 from engine.dag.digest import add_digests, row_digest
 from engine.dag.values import read
+from models.rows import NodeKey
 from tests.faults.effects import Call
 from tests.faults.evidence import Evidence, Witnessed
 from tests.faults.graph import NODES, expected
@@ -54,8 +55,8 @@ def each_row_exists_once(evidence: Evidence) -> Iterator[str]:
         _, statuses, _ = expected(one.n)
         counts = Counter(row.key for row in one.rows)
         yield from (f"{one.execution.id} has {key} {n} times" for key, n in counts.items() if n != 1)
-        wanted = {(path, (), 0): status for path, status in statuses.items()}
-        found = {row.key: row.status for row in one.rows}
+        wanted: dict[NodeKey, str] = {(path, (), 0): status for path, status in statuses.items()}
+        found: dict[NodeKey, str] = {row.key: row.status for row in one.rows}
         if found != wanted:
             differing = sorted(key[0] for key in {*found, *wanted} if found.get(key) != wanted.get(key))
             yield f"{one.execution.id}: rows differ at {[(path, found.get((path, (), 0))) for path in differing]}"

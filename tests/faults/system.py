@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class System:
 
 
 @contextlib.asynccontextmanager
-async def running_system(data_dir: Path, worker: Mapping[str, Any] | None = None) -> AsyncIterator[System]:
+async def running_system(data_dir: Path, worker: Mapping[str, Any] | None = None) -> AsyncGenerator[System]:
     """Servers on free ports, gone afterwards; `worker` are settings of the workers that will be started."""
     settings = settings_for(data_dir).override(
         {

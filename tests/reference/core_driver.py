@@ -144,7 +144,7 @@ class Pair:
             ended = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error)
             self.reference.complete(*key, outcome=ended)
             self._count(work, 1)
-            self._complete(work, core.Outcome("cancelled", attempts=self.tried[self._key(work)]))
+            self._complete(work, core.Outcome("cancelled", attempts=1))
             return
         node = self.specs[place[0]]
         retry, _ = error_policy(node, self.graphs[node.id], self.spec.settings)
@@ -175,7 +175,7 @@ class Pair:
             port=ended.port if ended.kind == "success" else None,
             data=upstream if node.type in ("condition", "switch") else None,
             error=ended.error,
-            attempts=self._tried(work),
+            attempts=ended.attempts,
             assigned={name: inline(value) for name, value in ended.assigned.items()},
         )
 
@@ -183,8 +183,7 @@ class Pair:
         return self.tried.get(self._key(work), 0)
 
     def _count(self, work: Work, attempts: int) -> None:
-        delay = self.plan.nodes[work.subject].kind == "delay"  # it tries nothing, so its attempts do not add up
-        self.tried[self._key(work)] = attempts if delay else self._tried(work) + attempts
+        self.tried[self._key(work)] = self._tried(work) + attempts
 
     # ---- work without a row ---------------------------------------------------------------------------------------
 

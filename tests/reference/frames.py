@@ -38,8 +38,9 @@ class Run:
     error: Error | None = None
     port: str = "out"
     port_data: Any = None
-    attempts: int = 0
-    tried: int = 0  # attempts of this execution attempt, which its own policy counts
+    attempts: int = 0  # of this execution attempt
+    tried: int = 0  # of a container: those that its own policy counts
+    made: int = 0  # of all execution attempts, as whoever is called sees them by the idempotency key
     settled_at: int | None = None
     ready_at: int | None = None
     scope: dict[str, Any] = field(default_factory=dict[str, Any])  # as it was when the node started
@@ -56,6 +57,7 @@ class Run:
     failure: Error | None = None
     cancelled: bool = False
     gained: dict[str, Any] | None = None  # what its body set, while its own `assign` is due
+    held: bool = False  # it runs as one piece of work, which is awaited when its graph stops
 
     @property
     def container(self) -> bool:
@@ -72,7 +74,7 @@ class Run:
 
     def forget_passes(self) -> None:
         """Before a container runs again."""
-        self.opened, self.more, self.cancelled = False, False, False
+        self.opened, self.more, self.cancelled, self.held = False, False, False, False
         self.frames, self.overlay = [], {}
         self.items, self.count, self.broken_at, self.failure, self.gained = None, None, None, None, None
 

@@ -182,7 +182,7 @@ class Graphs:
             frame.state = "cancelled"
 
     def _cancel_container(self, run: Run) -> None:
-        if not run.container or run.settled or run.status == "pending":
+        if not run.container or run.settled or run.status == "pending" or run.held:
             return
         run.cancelled = True
         for frame in run.frames:

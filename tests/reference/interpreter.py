@@ -122,6 +122,40 @@ class Reference(Containers):
     def upstream_of(self, path: str, iteration: tuple[int, ...], generation: int) -> Any:
         return self._find((path, iteration, generation)).upstream
 
+    # ---- containers that another engine runs as one piece of work ------------------------------------------------
+
+    def hold(self, path: str, iteration: tuple[int, ...] = ()) -> None:
+        """A container was started as one piece: when its graph stops it goes on to its own end."""
+        self._at(path, iteration).held = True
+
+    def is_held(self, path: str, iteration: tuple[int, ...], generation: int) -> bool:
+        """Whether the node stands in such a container."""
+        owner = self._find((path, iteration, generation)).frame.owner
+        while owner is not None and not owner.held:
+            owner = owner.frame.owner
+        return owner is not None
+
+    def abandon(self, path: str, iteration: tuple[int, ...] = ()) -> None:
+        """Such a container was cancelled after all, with everything in it."""
+        run = self._at(path, iteration)
+        assert run.frame.stopping, f"{path} was cancelled, and nothing is failing"
+        run.held = False
+        run.frames = []
+        self._close_run(run, "cancelled")
+        self._settle()
+
+    def is_over(self, path: str, iteration: tuple[int, ...] = ()) -> bool:
+        """Whether a container has settled, or waits to be tried again."""
+        return self._at(path, iteration).status != "running"
+
+    def is_stopping(self, path: str, iteration: tuple[int, ...], generation: int) -> bool:
+        return self._find((path, iteration, generation)).frame.stopping
+
+    def _at(self, path: str, iteration: tuple[int, ...]) -> Run:
+        found = [run for run in self._runs() if run.key[:2] == (path, iteration)]
+        assert found, f"{path} {iteration} is in no open graph"
+        return found[0]
+
     # ---- what was observed ------------------------------------------------------------------------------------
 
     def complete(
@@ -135,7 +169,8 @@ class Reference(Containers):
         assert not run.container, f"{path} is a container: its end follows from its body"
         assert run.status == "running", f"{path} cannot end: it is {run.status}"
         ended = outcome or self.outcome_of(path, iteration, generation)
-        run.attempts = ended.attempts + (0 if run.node.type == "delay" else run.attempts)  # a delay tries nothing
+        run.attempts = ended.attempts
+        run.made += ended.attempts
         self._take(run, ended)
         self._settle()
         return ended
@@ -144,7 +179,7 @@ class Reference(Containers):
         """How a running plain node ends if nothing interrupts it."""
         run = self._find((path, iteration, generation))
         retry, _ = error_policy(run.node, run.frame, self.spec.settings)
-        return evaluate.evaluate_node(run.node, run.scope, run.upstream, retry=retry, tried=run.attempts)
+        return evaluate.evaluate_node(run.node, run.scope, run.upstream, retry=retry, tried=run.made)
 
     def perform(self, due: Due) -> None:
         """Do one piece of work without a row.
@@ -287,7 +322,7 @@ class Reference(Containers):
             self._archive(run)
             if run.container:
                 self.archive.append(run)
-            frame.runs[node_id] = Run(run.node, frame, frame.generation, attempts=0 if run.container else run.attempts)
+            frame.runs[node_id] = Run(run.node, frame, frame.generation, made=run.made)
 
 
 def _state(run: Run) -> State:

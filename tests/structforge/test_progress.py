@@ -82,7 +82,7 @@ def test_lines_tell_each_outer_node_once_when_it_has_settled() -> None:
 def test_the_screen_shows_every_node_with_its_time() -> None:
     text = screen(30, Board("orders", SPEC), [row("start", "success"), row("each", "running")])
     lines = text.splitlines()
-    assert "orders  1 of 5 nodes  starting for 0 ms" in lines[0]
+    assert "orders  1 of 5 nodes  starting for 0 s" in lines[0]
     assert "✓ start" in lines[1]
     assert "1.2 s" in lines[1]
     assert "Each order" in lines[2]

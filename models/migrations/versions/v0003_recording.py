@@ -15,12 +15,12 @@ TYPES = [
         tenant_id uuid, execution_id uuid, node_path text, iteration integer[], generation integer,
         node_type text, status text, reason text, attempts integer, lost integer, execution_attempt integer, port text,
         started_at timestamptz, finished_at timestamptz, duration_ms double precision,
-        input jsonb, output jsonb, error jsonb, assigned jsonb, digest bigint, worker text, cached boolean
+        input json, output json, error json, assigned json, digest bigint, worker text, cached boolean
     )
     """,
     """
     CREATE TYPE execution_closing AS (
-        tenant_id uuid, execution_id uuid, status text, output jsonb, error jsonb, attempt integer,
+        tenant_id uuid, execution_id uuid, status text, output json, error json, attempt integer,
         handled_failures integer, expected_count bigint, expected_digest bigint, finished_at timestamptz,
         messages jsonb, final boolean
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import tempfile
@@ -384,7 +385,7 @@ def pure(node: str, mapping: Any = None, **more: Any) -> dict[str, Any]:
 
 def chain(*nodes: str) -> list[dict[str, str]]:
     """Edges from each node to the next."""
-    return [{"source": a, "target": b} for a, b in zip(nodes, nodes[1:], strict=False)]
+    return [{"source": a, "target": b} for a, b in itertools.pairwise(nodes)]
 
 
 def graph(*nodes: dict[str, Any], outputs: Any = None, **more: Any) -> dict[str, Any]:

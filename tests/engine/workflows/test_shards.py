@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def heavy(*nodes: dict[str, Any], outputs: Any = None) -> dict[str, Any]:
     gate = pure("gate", 1, when="{{ False }}")
     ballast = [pure(f"b{number}", 1, isolate=True) for number in range(BALLAST)]
     edges = [{"source": "gate", "target": one["id"]} for one in ballast]
-    edges += [{"source": a["id"], "target": b["id"]} for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges += [{"source": a["id"], "target": b["id"]} for a, b in itertools.pairwise(nodes)]
     return graph(*nodes, gate, *ballast, edges=edges, outputs=outputs)
 
 
