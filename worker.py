@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import os
 import signal
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
-from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
+from temporalio.common import WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+import engine
 from engine.activities.activities import Activities
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.clients.redis_live import LiveView
@@ -103,7 +107,21 @@ def build_worker(settings: Settings, runtime: Runtime) -> Worker:
         graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown_s),
         max_heartbeat_throttle_interval=timedelta(seconds=5),
         default_heartbeat_throttle_interval=timedelta(seconds=5),
+        # Named, because the SDK would otherwise hash every loaded module, which takes seconds of a worker's start.
+        deployment_config=WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name="structforge", build_id=interpreter_build_id()),
+            use_worker_versioning=False,
+        ),
     )
+
+
+def interpreter_build_id() -> str:
+    """A digest of the code that a replay depends on: the interpreter and the pure core."""
+    digest = hashlib.sha256()
+    root = Path(engine.__file__).parent
+    for path in sorted([*root.glob("workflows/*.py"), *root.glob("dag/**/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def settle_memory() -> None:

@@ -25,6 +25,8 @@ ATTRIBUTE_WORKFLOW = "StructForgeWorkflow"
 ATTRIBUTE_TRIGGER = "StructForgeTrigger"
 ATTRIBUTE_STATUS = "StructForgeStatus"
 
+LARGE_OUTPUT_BYTES = 262_144  # past it, an output of an execution that has many parts becomes one stored value
+
 SYSTEM_FAULT = "SYSTEM_FAULT"  # type of the failure that is repeated without counting an attempt
 WORKER_LEAVES = "WORKER_LEAVES"  # a worker that shuts down hands its work back
 

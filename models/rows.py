@@ -55,9 +55,13 @@ class NodeRow:
         return row_digest(self.node_path, self.iteration, self.generation, self.status, self.attempts)
 
     @property
-    def precedence(self) -> tuple[int, int, int, int]:
-        """A row replaces another of its key only if its precedence is higher."""
-        return (self.execution_attempt, STATUS_RANK.get(self.status, TERMINAL_RANK), self.attempts, self.lost)
+    def precedence(self) -> tuple[int, bool, int, int, int]:
+        """A row replaces another of its key only if its precedence is higher.
+
+        An end is above all else; before it, a later attempt is above an earlier one that waits to be tried again.
+        """
+        rank = STATUS_RANK.get(self.status, TERMINAL_RANK)
+        return (self.execution_attempt, rank == TERMINAL_RANK, self.attempts, rank, self.lost)
 
     def as_record(self) -> tuple[Any, ...]:
         """The row in the order of the type `node_execution_row`."""

@@ -249,7 +249,9 @@ class Evaluation:
     # ---- the ends of passes, branches and executions
 
     async def _run_ends(self, tasks: list[Task]) -> None:
-        asked = [task for task in tasks if task.graph is not None and task.graph.outputs is not None]
+        """Results of bodies and of the execution. A failed item has one already: its error."""
+        ended = [task for task in tasks if task.graph is not None and "failed" not in task.wire]
+        asked = [task for task in ended if task.graph is not None and task.graph.outputs is not None]
         results = await self._render([(t.graph.outputs if t.graph else None, t) for t in asked])
         outputs = {id(task): result for task, result in zip(asked, results, strict=True)}
         for task in tasks:
@@ -258,23 +260,34 @@ class Evaluation:
                 if isinstance(result, NodeError):
                     raise result
                 task.outcome = await self._ended(task, result)
+                await self._decide(task, result)
             except NodeError as error:
+                between = task.outcome is not None
                 task.fail(error)
+                if between and task.outcome is not None:
+                    task.outcome.opened = {"between": True}
 
     async def _ended(self, task: Task, result: Any) -> Outcome:
         graph = task.graph
         assert graph is not None
-        leaves = task.wire.get("leaves")
-        value = await self._store(result) if graph.outputs is not None else leaves or NULL
-        outcome = Outcome("success", output=value, started_at=task.started_at)
-        if graph.breaks is not None or graph.condition is not None:
-            last = result if graph.outputs is not None else await self._runtime.scopes.data(value)
-            outcome.opened = await self._decide(task, graph, last)
-        outcome.finished_at = time.time()
-        return outcome
+        known = task.wire.get("failed") or task.wire.get("leaves")
+        named = graph.outputs is not None and "failed" not in task.wire
+        value = await self._store(result) if named else known or NULL
+        return Outcome("success", output=value, started_at=task.started_at, finished_at=time.time())
 
-    async def _decide(self, task: Task, graph: GraphProgram, last: Any) -> dict[str, Any]:
-        """Whether the loop breaks here, and whether its condition lets another pass begin."""
+    async def _decide(self, task: Task, result: Any) -> None:
+        """Note whether the loop breaks here, and whether its condition lets another pass begin."""
+        graph, outcome = task.graph, task.outcome
+        assert graph is not None
+        assert outcome is not None
+        if graph.breaks is None and graph.condition is None:
+            return
+        named = graph.outputs is not None and "failed" not in task.wire
+        last = result if named else await self._runtime.scopes.data(outcome.output)
+        outcome.opened = await self._conditions(task, graph, last)
+        outcome.finished_at = time.time()
+
+    async def _conditions(self, task: Task, graph: GraphProgram, last: Any) -> dict[str, Any]:
         requests: list[Request] = []
         if graph.breaks is not None:
             requests.append(Request(graph.breaks, {**task.scope, "last": last}))

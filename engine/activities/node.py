@@ -30,6 +30,7 @@ from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeE
 from models.rows import Attempts, NodeRow
 
 HEARTBEAT_S = 2.5
+SHOWN_AFTER_S = 0.2  # a node that runs longer is shown as running
 MAX_LOST_WORKERS = 3
 
 
@@ -72,7 +73,11 @@ class NodeRun:
             return known.to_wire()
         await self._mark_begun()
         self._clean = False
-        outcome = await self._attempt()
+        shown = asyncio.get_running_loop().call_later(SHOWN_AFTER_S, self._show_running)
+        try:
+            outcome = await self._attempt()
+        finally:
+            shown.cancel()
         if outcome.status == "failed":
             await self._fail(outcome)
         self._record(outcome.status, outcome)
@@ -154,6 +159,12 @@ class NodeRun:
 
     def _program(self) -> NodeProgram:
         return self._runtime.program.node(self._node.index)
+
+    def _show_running(self) -> None:
+        """Let people see that the node runs."""
+        row = self._row("running", None)
+        row.attempts, row.lost = self._used + 1, self._lost
+        self._runtime.shared.recorder.record(row)
 
     async def _mark_begun(self) -> None:
         """Put the attempt on record before it runs, unless it may simply run again."""

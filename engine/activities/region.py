@@ -18,7 +18,7 @@ import orjson
 from engine.activities.evaluation import Evaluation, Task
 from engine.activities.rows import finished_message, row_of_settled
 from engine.activities.runtime import ExecutionRuntime
-from engine.contracts import RegionRequest, RegionResult
+from engine.contracts import LARGE_OUTPUT_BYTES, RegionRequest, RegionResult
 from engine.dag.digest import MODULUS, add_digests, row_digest
 from engine.dag.outcome import Outcome
 from engine.dag.plan import PlanNode
@@ -175,6 +175,8 @@ class Region:
         if frame.unsettled or frame.stopping or (graph.closes and self._outputs is None):
             return
         output = self._outputs if self._outputs is not None else leaves_of(one.run, frame)
+        if wire_size(output) > LARGE_OUTPUT_BYTES:
+            return
         digests = [row_digest(*row.key, row.status, row.attempts) for row in self._own]
         result = await self._runtime.shared.recorder.finish(
             Finish(

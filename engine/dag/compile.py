@@ -92,18 +92,20 @@ class _Compiler:
     def _fill_graph(self, compiled: PlanGraph, graph: GraphSpec, prefix: str) -> None:
         """Add the nodes and edges of a graph, with all that is nested in it."""
         by_id: dict[str, int] = {}
+        with_error_edge = {edge.source for edge in graph.edges if edge.source_port == "error"}
         for node in graph.nodes:
-            by_id[node.id] = self._add_node(node, graph, compiled.index, prefix)
+            error_edge = node.id in with_error_edge
+            by_id[node.id] = self._add_node(node, compiled.index, prefix, error_edge=error_edge)
         compiled.nodes = tuple(by_id.values())
         compiled.edges = tuple(_edge(edge, by_id) for edge in graph.edges)
         connect(compiled, self._nodes)
 
-    def _add_node(self, node: NodeSpec, graph: GraphSpec, graph_index: int, prefix: str) -> int:
+    def _add_node(self, node: NodeSpec, graph_index: int, prefix: str, *, error_edge: bool) -> int:
         info = self._catalogue.get(node.type)
         if info is None:
             raise KeyError(node.type)
         index = len(self._nodes)
-        final, retry = self._policy(node, graph)
+        final, retry = self._policy(node, error_edge=error_edge)
         path = prefix + node.id
         plan_node = PlanNode(
             index=index,
@@ -136,9 +138,8 @@ class _Compiler:
         self._fill_graph(graph, body, f"{path}.{name}.")
         return graph.index
 
-    def _policy(self, node: NodeSpec, graph: GraphSpec) -> tuple[Final, RetryPolicy | None]:
+    def _policy(self, node: NodeSpec, *, error_edge: bool) -> tuple[Final, RetryPolicy | None]:
         """What follows a failure, and the retries before it (rules 12 and 13 of the design)."""
-        error_edge = any(edge.source == node.id and edge.source_port == "error" for edge in graph.edges)
         chosen = node.on_error or ("retry" if node.retry else None) or ("continue" if error_edge else None)
         chosen = chosen or self._spec.settings.on_error
         if chosen != "retry":
@@ -153,6 +154,8 @@ class _Compiler:
             return True
         if node.kind not in ("loop", "parallel"):
             return False
+        if node.kind == "parallel" and self._specs[node.index].params.get("timeout") is not None:
+            return False  # a region has no timers
         inner = [self._nodes[index] for body in node.bodies for index in self._graphs[body].nodes]
         return all(member.local and member.retry is None for member in inner)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.dag.plan import PlanGraph, PlanNode
-from engine.dag.values import NULL, Value, mapping
+from engine.dag.values import NULL, Value, inline, mapping
 from engine.dag.work import Iteration
 
 FrameKey = tuple[int, Iteration]
@@ -169,6 +169,11 @@ class Frame:
     @property
     def stopping(self) -> bool:
         return self.failure is not None or self.cancelling
+
+    @property
+    def failed_result(self) -> Value:
+        """What stands in the place of the result of a pass that failed, where the loop goes on over failures."""
+        return inline({"error": self.failure})
 
     def fill(self, nodes: list[PlanNode]) -> None:
         """Give every node of the graph its state."""

@@ -1,7 +1,8 @@
 """Scope: the values that one piece of work may see, gathered for the activity that evaluates it.
 
 Wire form, absent where not used: `n` {node index: view}, `v` variables, `i` execution input, `t` item, `x` index,
-`l` last, `e` error, `u` upstream output. A view is [status, output, port, data, error] without trailing empties.
+`l` last, `e` error, `u` upstream output; at the end of a pass `leaves`, its result if it names no outputs, or `failed`,
+the result of an item that failed. A view is [status, output, port, data, error] without trailing empties.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def scope_of(run: Run, work: Work) -> dict[str, Any]:
         scope["u"] = run.upstream_of(frame, node)
     if work.kind == "assign":
         scope["v"] = frame.nodes[work.subject].before or {}
-    if work.kind == "pass" and not frame.graph.named:
+    if work.kind == "pass" and frame.failure is not None:
+        scope["failed"] = frame.failed_result
+    elif work.kind == "pass" and not frame.graph.named:
         scope["leaves"] = leaves_of(run, frame)
     return scope
 

@@ -46,6 +46,8 @@ def _cut_frame(run: Run, frame: Frame, works: list[Work]) -> dict[str, Any]:
         "o": views,
         "u": frame.upstream,
     }
+    if frame.failure is not None:
+        cut_frame["f"] = frame.failure
     if closes:
         cut_frame["w"] = 1
         if frame.graph.closes:
@@ -196,6 +198,7 @@ class Slice:
         frame.variables = dict(scope.get("v", {}))
         frame.item, frame.index, frame.last = scope.get("t"), scope.get("x"), scope.get("l")
         frame.upstream = wire.get("u", NULL)
+        frame.failure = wire.get("f")  # of an item whose break_condition is still to be evaluated
         self.run.input = scope.get("i", NULL)
         self.run.error = scope.get("e")
         for row in wire["n"]:

@@ -18,17 +18,20 @@ from engine.contracts import (
     EXECUTE_NODE,
     RECORD_ROWS,
     RUN_REGION,
+    STORE_VALUE,
     NodeRequest,
     RecordReply,
     RecordRequest,
     RegionRequest,
     RegionResult,
+    StoreRequest,
 )
 from engine.dag.outcome import Outcome, error_dict, failed
 from engine.dag.plan import PlanNode
 from engine.dag.scope import scope_of, scope_size
 from engine.dag.slices import cut, hands_back
 from engine.dag.state import Run
+from engine.dag.values import Value
 from engine.dag.work import Work, WorkKey
 from engine.errors import EXECUTION_FAILED, TIMEOUT
 from engine.workflows import options
@@ -406,6 +409,7 @@ class Driver:
             self._take_local((kind, subject, iteration), outcome)
         self._note_settled()
         self._recorded, self._sliced = {}, {}
+        self.on_progress()
 
     def _take_local(self, key: WorkKey, outcome: Outcome) -> None:
         work = self.run.works.get(key)
@@ -415,7 +419,6 @@ class Driver:
             return
         work.started = True
         self.run.complete(key, outcome, outcome.finished_at or self.now)
-        self.on_progress()
 
     # ---- the record
 
@@ -438,6 +441,12 @@ class Driver:
         missing = self.ledger.missing(present)
         while missing:
             await self._record(self.ledger.take_missing(missing), ask=False)
+
+    async def stored(self, value: Value) -> Value:
+        """A value that is made of many parts as one stored value."""
+        request = StoreRequest(self.meta, value)
+        stored = await workflow.execute_activity(STORE_VALUE, request, result_type=dict, **options.until_done(60))
+        return cast("Value", stored)
 
     async def _record(self, rows: list[Any], *, ask: bool, **narrow: Any) -> RecordReply:
         request = RecordRequest(self.meta, rows, self.ledger.count if ask else -1, self.ledger.digest, **narrow)

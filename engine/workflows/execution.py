@@ -17,6 +17,7 @@ from engine.contracts import (
     ATTRIBUTE_STATUS,
     EXECUTION_WORKFLOW,
     FINISH_EXECUTION,
+    LARGE_OUTPUT_BYTES,
     Command,
     ExecutionInput,
     FinishRequest,
@@ -26,6 +27,7 @@ from engine.dag.execution import Execution
 from engine.dag.frame import NodeState
 from engine.dag.plan import MAIN, Plan
 from engine.dag.snapshot import restore_execution, take_execution
+from engine.dag.values import wire_size
 from engine.workflows import options
 from engine.workflows.commands import obey, states
 from engine.workflows.driver import Driver
@@ -126,7 +128,7 @@ class ExecutionWorkflow:
 
     def _note_attempt(self) -> None:
         self._meta["attempt"] = self._execution.attempt
-        if workflow.info().is_continue_as_new_suggested():
+        if self._should_continue_as_new():
             self._driver.draining = True
         shown = " · ".join(f"{count} {status}" for status, count in self._driver.ledger.statuses.items())
         workflow.set_current_details(f"**{self._meta['workflow_name']}** attempt {self._execution.attempt}: {shown}")
@@ -160,6 +162,8 @@ class ExecutionWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         driver, execution = self._driver, self._execution
         ledger = driver.ledger
+        if wire_size(execution.output) > LARGE_OUTPUT_BYTES:
+            execution.output = await driver.stored(execution.output)
         while len(ledger.unsent) > 1 and _rows_bytes(ledger) > options.MAX_INPUT_BYTES:
             await driver.send_rows()
         request = FinishRequest(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from temporalio import workflow
 
-from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, STORE_VALUE, Command, ShardInput, StoreRequest
+from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, Command, ShardInput
 from engine.dag.frame import Frame, NodeState
 from engine.dag.plan import Plan
 from engine.dag.slices import Slice
 from engine.dag.snapshot import restore_container, take_container
-from engine.dag.values import Value, wire_size
+from engine.dag.values import wire_size
 from engine.workflows import options
 from engine.workflows.commands import obey, states
 from engine.workflows.driver import Driver
@@ -123,19 +123,12 @@ class ShardWorkflow:
             items = members["items"]
             broken = bool(members["broken"]["v"])
             count = members["iterations"]["v"]
-            reply["results"] = await self._stored(items)
+            small = wire_size(items) <= options.INLINE_BYTES
+            reply["results"] = items if small else await self._driver.stored(items)
             reply["iterations"] = count
             reply["broken"] = self._request.low + count - 1 if broken else None
             reply["variables"] = dict(self._slice.frame.variables)
         return reply
-
-    async def _stored(self, items: Value) -> Value:
-        """The results as one stored value if they are large."""
-        if wire_size(items) <= options.INLINE_BYTES:
-            return items
-        request = StoreRequest(self._request.meta, items)
-        stored = await workflow.execute_activity(STORE_VALUE, request, result_type=dict, **options.until_done(60))
-        return cast("Value", stored)
 
     @workflow.signal(name=CHILD_COMMAND)
     def command(self, command: Command) -> None:

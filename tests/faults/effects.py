@@ -74,6 +74,8 @@ class Effects:
         if scope["type"] != "http":
             return
         body = await _body(receive)
+        if body is None:
+            return  # the caller died while it spoke: nothing was asked, so nothing takes effect
         if scope["path"] == "/-/calls":
             await _answer(send, 200, [asdict(call) for call in self._calls])
         elif scope["path"] == "/-/under-way":
@@ -102,10 +104,13 @@ class Effects:
             await _answer(send, 200, {"answer": answer_to(int(given["n"]))})
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or None if the caller is gone before its end."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body

@@ -103,7 +103,7 @@ def each_node_acted(evidence: Evidence) -> Iterator[str]:
     yield from (f"{key} took effect and should not have" for key in sorted(by_key.keys() - wanted))
     for key, calls in by_key.items():
         if len({call.effect for call in calls}) != 1:
-            yield f"{key} had {len({call.effect for call in calls})} different effects"
+            yield f"{key} had different effects: {calls}"
         if all(call.cut for call in calls):
             yield f"{key} was never answered"
 

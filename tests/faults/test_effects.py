@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx2
@@ -42,3 +43,18 @@ async def test_a_caller_that_leaves_before_the_answer_is_noticed(tmp_path: Path)
 
 def test_answers_stay_small() -> None:
     assert answer_to(1_000_003) == 3
+
+
+async def test_a_caller_that_dies_before_its_body_has_had_no_effect(tmp_path: Path) -> None:
+    async with running_effects(tmp_path / "log") as server:
+        port = int(server.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT /effect/a HTTP/1.1\r\nhost: a\r\nidempotency-key: one\r\ncontent-length: 7\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.3)  # the headers must be read before the end of the connection is
+        writer.close()
+        await server.set_latency(0, 1)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            await client.put(f"{server.url}/effect/a", json={"n": 5}, headers={"idempotency-key": "one"})
+        calls = await server.calls()
+    assert [call.body for call in calls] == ['{"n":5}']

@@ -147,7 +147,7 @@ class Containers(Graphs):
         return len(run.frames) if wait == "all" else 1 if wait == "any" else wait
 
     def _branches_within_reach(self, run: Run) -> int:
-        return sum(frame.state != "failed" for frame in run.frames)
+        return sum(frame.failure is None for frame in run.frames)
 
     def _step_branches(self, run: Run) -> bool:
         done = [frame for frame in run.frames if frame.state == "success"]

@@ -52,6 +52,7 @@ class Pair:
         self.active: dict[WorkKey, tuple[Work, dict[str, Any], Any]] = {}
         self.rowless: list[tuple[Work, dict[str, Any]]] = []
         self.timers: list[Work] = []
+        self.timeouts: list[Work] = []  # of parallels; one in twenty fires
         self.cancelling: set[WorkKey] = set()
         self.rows: dict[Key, State] = {}
         index = self.plan.by_path[trigger].index if trigger else None
@@ -82,7 +83,7 @@ class Pair:
         wire = json.loads(json.dumps(take_execution(self.core)))
         self.core = restore_execution(self.plan, wire, 0.0, shard_passes=0)
         begun = {work.key: names for work, names in self.rowless}  # their scopes were taken when they became ready
-        self.rowless, self.timers, self.held = [], [], []
+        self.rowless, self.timers, self.timeouts, self.held = [], [], [], []
         self._take()
         self.rowless = [(work, begun[work.key]) for work, _ in self.rowless]
         self.snapshots += 1
@@ -103,7 +104,9 @@ class Pair:
     def _do_any(self) -> None:
         choices: list[Any] = [*self.rowless, *self.active.values(), *self.timers]
         chosen = self.rng.choice(choices)
-        if isinstance(chosen, Work):
+        if self.timeouts and self.rng.random() < 0.05:
+            self._time_out(self.timeouts.pop(0))
+        elif isinstance(chosen, Work):
             self.timers.remove(chosen)
             self._fire(chosen)
         elif len(chosen) == 2:
@@ -117,6 +120,14 @@ class Pair:
             self._perform(Due("attempt"))
         else:
             self._perform(Due("again", self._key(work)))
+        self._complete(work, core.Outcome("success"))
+
+    def _time_out(self, work: Work) -> None:
+        """The time of a parallel is up."""
+        place = self._place(work)
+        keys = [key for key in self.reference.containers() if key[:2] == place]
+        assert keys, f"{place} runs in the core alone"
+        self.reference.time_out(*keys[0])
         self._complete(work, core.Outcome("success"))
 
     def _perform(self, due: Due) -> None:
@@ -219,7 +230,9 @@ class Pair:
             return core.Outcome("skipped", reason="when", attempts=0)
         params = evaluate.render(plain_params(node), scope)
         if node.type == "parallel":
-            return core.Outcome("success", opened={"wait": params.get("wait", "all"), "timeout_s": None})
+            return core.Outcome(
+                "success", opened={"wait": params.get("wait", "all"), "timeout_s": 3600 * ("timeout" in params)}
+            )
         opened: dict[str, Any] = {
             "count": params.get("count"),
             "items": None,
@@ -259,14 +272,25 @@ class Pair:
         return core.Outcome("success", output=core_leaves(self.plan, frame))
 
     def _pass_ended(self, node: NodeSpec, frame: Any, names: dict[str, Any]) -> core.Outcome:
-        ended = self._ended(body_of(node).outputs, frame, names)
-        scope = {**names, "last": read(ended.output)}
+        if frame.failure is None:
+            ended = self._ended(body_of(node).outputs, frame, names)
+        else:
+            ended = core.Outcome("success", output=inline({"error": frame.failure}))
+        try:
+            ended.opened = self._between(node, names, read(ended.output))
+        except Failure as failure:
+            ended = core.failed(cast("dict[str, Any]", failure.error))
+            ended.opened = {"between": True}
+        return ended
+
+    def _between(self, node: NodeSpec, names: dict[str, Any], last: Any) -> dict[str, Any]:
+        scope = {**names, "last": last}
         broke = bool(evaluate.condition(node.params.get("break_condition", False), scope))
-        ended.opened = {"broke": broke}
+        decided = {"broke": broke}
         if not broke and node.params["loop_type"] == "while":
             following = {**scope, "index": names["index"] + 1}
-            ended.opened["proceed"] = bool(evaluate.condition(node.params["condition"], following))
-        return ended
+            decided["proceed"] = bool(evaluate.condition(node.params["condition"], following))
+        return decided
 
     # ---- what the core asks for ---------------------------------------------------------------------------------
 
@@ -297,11 +321,14 @@ class Pair:
                 self._activate(work)
         self.rowless = [item for item in self.rowless if self.core.works.get(item[0].key) is item[0]]
         self.timers = [work for work in self.timers if self.core.works.get(work.key) is work]
+        self.timeouts = [work for work in self.timeouts if self.core.works.get(work.key) is work]
 
     def _take_timer(self, work: Work) -> None:
         if work.purpose in ("retry", "execution"):
             self.core.mark_started(work, 0.0)
             self.timers.append(work)
+        elif work.purpose == "timeout":
+            self.timeouts.append(work)
 
     def _activate(self, work: Work) -> None:
         self.core.mark_started(work, 0.0)
@@ -365,6 +392,9 @@ class Pair:
         assert running == sorted(key[:2] for key in self.reference.running()), "other nodes run"
         waiting = sorted(self._place(work) for work in self.held)
         assert waiting == sorted(key[:2] for key in self.reference.waiting()), "other nodes wait for a slot"
+        told = sorted(self._place(self.active[key][0]) for key in self.cancelling)
+        stopping = [key[:2] for key in self.reference.running() if self.reference.is_stopping(*key)]
+        assert told == sorted(stopping), "other nodes are cancelled"
         due = len(self.rowless) + len(self.timers)
         assert due == len(self.reference.due()), f"the core has {self.rowless}, the reference {self.reference.due()}"
 

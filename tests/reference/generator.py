@@ -307,9 +307,10 @@ class _Writer:
             params["concurrency"] = self.rng.randint(2, 3)
         if kind == "foreach" and self.chance(0.5):
             params["on_item_error"] = "continue"
-        breaks = params.get("on_item_error") is None  # whether a failed item may break is not said anywhere
-        if breaks and self.chance(0.3):
-            params["break_condition"] = f"index {self.rng.choice(['==', '>='])} {self.rng.randrange(3)}"
+        if self.chance(0.3):
+            at_index = f"index {self.rng.choice(['==', '>='])} {self.rng.randrange(3)}"
+            at_error = "[key for key in last or [] if key == 'error'] != []"  # itself an error if `last` is a number
+            params["break_condition"] = self.rng.choice([at_index, at_error])
         sequential = "concurrency" not in params
         if self.chance(0.2) and (sequential or "break_condition" not in params) and self.racy:
             params["max_iterations"] = self.rng.randint(1, 3)
@@ -323,6 +324,8 @@ class _Writer:
         params: Json = {"branches": branches}
         if self.chance(0.5):
             params["wait"] = self.rng.choice(["all", "any", self.rng.randint(1, count)])
+        if self.chance(0.3):
+            params["timeout"] = "1h"
         return params
 
 
@@ -372,9 +375,8 @@ class _Names:
             return f"{start}.output.body.value"
         if source.type == "loop" and self.rng.random() < 0.5:
             return f"{start}.output.items"
-        ports = [port for port in source.ports if port != "else"]  # a keyword: no name in a dotted path
-        if ports not in ([], ["out"]) and self.rng.random() < 0.3:
-            return f"{start}.ports.{self.rng.choice(ports)}"
+        if source.ports != ("out",) and self.rng.random() < 0.3:
+            return f"{start}.ports.{self.rng.choice(source.ports)}"
         if self.rng.random() < 0.1:
             return f"{start}.error"
         return f"{start}.output"

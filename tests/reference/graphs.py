@@ -163,11 +163,12 @@ class Graphs:
             self.error = error
         for run in frame.runs.values():
             self._cancel_container(run)
+        self._after_failure(frame, error)
 
     def _after_failure(self, frame: Frame, error: Error) -> None:
-        """A pass or a branch has failed and nothing in it runs any more."""
+        """A pass or a branch fails for good: if its container must fail too, all else in that stops now."""
         owner = frame.owner
-        if owner is None:
+        if owner is None or self._is_result(frame):
             return
         if frame.kind == "pass" or self._branches_within_reach(owner) < self._needed(owner):
             self._fail_container(owner, error)
@@ -202,10 +203,9 @@ class Graphs:
             if frame.cancelled or frame.failure is None:
                 frame.state = "cancelled"
             elif self._is_result(frame):
-                frame.state, frame.result = "success", {"error": frame.failure}
+                self._begin_closing(frame)
             else:
                 frame.state = "failed"
-                self._after_failure(frame, frame.failure)
             return True
         if all(run.settled for run in frame.runs.values()):
             self._begin_closing(frame)
@@ -222,10 +222,14 @@ class Graphs:
         frame.scope = self._scope(frame)
         owner = frame.owner
         between = owner is not None and ("break_condition" in owner.node.params or "condition" in owner.node.params)
-        if frame.outputs is None and not between:
+        if not between and (frame.outputs is None or frame.failure is not None):
             self._close_frame(frame)  # there is nothing to evaluate
 
     def _close_frame(self, frame: Frame) -> None:
+        if frame.failure is not None:  # an item whose failure is its result
+            frame.state, frame.result = "success", {"error": frame.failure}
+            self._after_pass(frame)
+            return
         try:
             if frame.outputs is None:
                 frame.result = frame.leaf_outputs()

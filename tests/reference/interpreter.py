@@ -71,6 +71,10 @@ class Reference(Containers):
         """Plain nodes that run now."""
         return [run.key for run in self._runs() if run.status == "running" and not run.container]
 
+    def containers(self) -> list[Key]:
+        """Containers that run now."""
+        return [run.key for run in self._runs() if run.status == "running" and run.container]
+
     def running_key(self, path: str, iteration: tuple[int, ...] = ()) -> Key:
         """The key of a node that runs now; another engine may number generations in another order of starts.
 
@@ -145,8 +149,8 @@ class Reference(Containers):
         self._settle()
 
     def is_over(self, path: str, iteration: tuple[int, ...] = ()) -> bool:
-        """Whether a container has settled, or waits to be tried again."""
-        return self._at(path, iteration).status != "running"
+        """Whether a container has settled, waits to be tried again, or is gone with what it stood in."""
+        return not any(key[:2] == (path, iteration) for key in self.containers())
 
     def is_stopping(self, path: str, iteration: tuple[int, ...], generation: int) -> bool:
         return self._find((path, iteration, generation)).frame.stopping
@@ -194,6 +198,8 @@ class Reference(Containers):
         """The timeout of a `parallel` has passed."""
         run = self._find((path, iteration, generation))
         assert run.status == "running", f"{path} is {run.status}"
+        if sum(frame.state == "success" for frame in run.frames) >= self._needed(run):
+            return  # it has what it waited for, and only stops the rest
         self._fail_container(run, Failure(TIMEOUT, f"{path} took too long").error)
         self._settle()
 

@@ -96,7 +96,7 @@ def test_every_control_path_has_a_history(name: str) -> None:
 
 async def test_history_that_another_interpreter_made_is_refused(replayer: Replayer) -> None:
     """The replay can fail: a history whose activity goes by another id does not fit."""
-    text = next(path for path in HISTORIES if '"activityId": "first#0"' in path.read_text()).read_text()
-    tree = json.loads(text.replace('"activityId": "first#0"', '"activityId": "other#0"'))
+    text = next(path for path in HISTORIES if '"activityId":"first#0"' in path.read_text()).read_text()
+    tree = json.loads(text.replace('"activityId":"first#0"', '"activityId":"other#0"'))
     with pytest.raises(Exception, match=r"[Nn]ondeterminism"):
         await replayer.replay_workflow(WorkflowHistory.from_json(tree.pop("workflowId"), tree))

@@ -208,8 +208,8 @@ def _node_name(row: NodeRow) -> str:
 
 def _sortable(row: NodeRow) -> str:
     """The row's precedence as text that compares the same way."""
-    attempt, rank, attempts, lost = row.precedence
-    return f"{attempt:06d}{rank}{attempts:06d}{lost:06d}"
+    attempt, ended, attempts, rank, lost = row.precedence
+    return f"{attempt:06d}{ended:d}{attempts:06d}{rank}{lost:06d}"
 
 
 assert max(STATUS_RANK.values()) < TERMINAL_RANK < 10  # one digit in `_sortable`

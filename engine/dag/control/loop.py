@@ -90,6 +90,11 @@ class Loop:
             {"max_iterations": self.max_iterations, "hint": "raise max_iterations or narrow the items"},
         )
 
+    def fail(self, error: dict[str, Any] | None, path: str = "") -> None:
+        """Note why the loop fails; the first reason stays."""
+        if self.failure is None:
+            self.failure, self.failure_path = error, path
+
     def startable(self) -> int | None:
         """The pass that may start now, or None. Sets `failure` when max_iterations is passed."""
         if self.failure is not None or self.stopped or self.broken is not None or not self.proceed:

@@ -48,17 +48,18 @@ class Parallel:
             self.variables[number] = variables
         return self.enough
 
-    def fail_branch(self, number: int, error: dict[str, Any], path: str) -> bool:
-        """Take a failed branch; answers whether `needed` is out of reach now."""
-        self.running.remove(number)
-        self.failed.append(number)
+    def fail_branch(self, number: int, error: dict[str, Any] | None, path: str) -> bool:
+        """Note that a branch fails, while it may still be stopping; answers whether `needed` is out of reach."""
+        if number not in self.failed:
+            self.failed.append(number)
         out_of_reach = len(self.branches) - len(self.failed) < self.needed
         if out_of_reach and self.failure is None and not self.enough:
             self.failure, self.failure_path = error, path
         return self.failure is not None
 
     def time_out(self, seconds: float) -> None:
-        if self.failure is None:
+        """The time is up; too late to matter if enough branches have succeeded and the rest only stops."""
+        if self.failure is None and not self.enough:
             self.failure = error_dict(TIMEOUT, f"the branches did not end within {seconds:g} s", retryable=True)
 
     @property

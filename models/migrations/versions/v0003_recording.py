@@ -73,8 +73,9 @@ BEGIN
         input = coalesce(excluded.input, n.input), output = excluded.output, error = excluded.error,
         assigned = excluded.assigned, digest = excluded.digest, seq = nextval('node_execution_seq'),
         worker = coalesce(excluded.worker, n.worker), cached = excluded.cached
-    WHERE (excluded.execution_attempt, node_status_rank(excluded.status), excluded.attempts, excluded.lost)
-        > (n.execution_attempt, node_status_rank(n.status), n.attempts, n.lost)
+    WHERE (excluded.execution_attempt, node_status_rank(excluded.status) = 4, excluded.attempts,
+           node_status_rank(excluded.status), excluded.lost)
+        > (n.execution_attempt, node_status_rank(n.status) = 4, n.attempts, node_status_rank(n.status), n.lost)
        OR (settled AND excluded.execution_attempt >= n.execution_attempt AND excluded.digest <> n.digest);
 END $$
 """

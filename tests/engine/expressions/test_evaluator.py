@@ -16,6 +16,7 @@ SCOPE = {
         "l": [3, 1, 2],
         "rows": [{"t": 5, "items": 1}, {"t": 9, "items": 2}],
         "token": "s3cr3t",
+        "from": {"class": 5, "in": [{"if": 1}, {"if": 2}]},
     },
     "vars": {},
     "nodes": {"p": {"output": None, "status": "pruned"}},
@@ -46,6 +47,10 @@ CASES = [
     ("{1: 'a'}", {"1": "a"}),
     ("1 < input.n < 3 and not input.l == []", True),
     ("'_sf_0' + input.s", "_sf_0hey"),
+    ("input.from.class + 1", 6),
+    ("[one.if for one in input.from.in if one.if > 1]", [2]),
+    ("'input.from' + f'.else {input.s}'", "input.from.else hey"),
+    ("'é.in' + str(input.from.in[0].if or 0 if input.from.class else 0)", "é.in1"),
 ]
 
 

@@ -11,9 +11,15 @@ NODES = {
         "error": None,
         "ports": {"out": {"a": 1}},
     },
+    "choice": {
+        "output": {"port": "else"},
+        "status": "success",
+        "error": None,
+        "ports": {"else": {"from": [{"class": 4}]}},
+    },
     "pruned": {"output": None, "status": "pruned", "error": None, "ports": {}},
 }
-SCOPE = {"nodes": NODES, "input": {"a": {"b c": [1, 2, 3]}, "s": "text", "n": None}, "last": None}
+SCOPE = {"nodes": NODES, "input": {"a": {"b c": [1, 2, 3]}, "s": "text", "n": None}, "vars": {"None": 6}, "last": None}
 
 
 def at(source: str) -> object:
@@ -32,6 +38,8 @@ def at(source: str) -> object:
         ("input.a['b c'][-1]", 3),
         ("input.s[0]", "t"),
         ("input.n", None),
+        ("nodes.choice.ports.else.from[0].class", 4),
+        ("vars.None", 6),
     ],
 )
 def test_plain_path_gives_what_stands_there(source: str, expected: object) -> None:
@@ -61,7 +69,7 @@ def test_null_of_what_did_not_run_stays_null_along_the_path(source: str) -> None
         ("input.a['b c'][3]", "input.a['b c'][3]", None),
         ("nodes.fetch.output.null.x", "nodes.fetch.output.null.x", None),
         ("input.s.x", "input.s.x", None),
-        ("inptu.a", "inptu", ["nodes", "input", "last"]),
+        ("inptu.a", "inptu", ["nodes", "input", "vars", "last"]),
     ],
 )
 def test_missing_key_names_the_path_and_the_keys_there_are(source: str, path: str, keys: list[str] | None) -> None:

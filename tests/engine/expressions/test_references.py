@@ -31,6 +31,19 @@ def test_port_reference_is_static() -> None:
     assert codes("{{ nodes.a.ports }}") == ["DYNAMIC_NODE_REFERENCE"]
 
 
+def test_members_may_be_named_like_keywords() -> None:
+    found = PARSER.parse("{{ nodes.a.ports.else.x }}{{ nodes.b.output.from + inputs.in }}", "p")
+    assert (found.issues, found.inputs) == ([], ["in"])
+    assert found.nodes == [NodeReference("a", "ports", "p"), NodeReference("b", "output", "p")]
+
+
+@pytest.mark.parametrize(
+    "text", ["from.x", "input.from()", "(input.from)()", "input. if", "f'{input.from}'", "input.x if"]
+)
+def test_keyword_anywhere_but_right_behind_a_dot_is_an_issue(text: str) -> None:
+    assert codes(text, expressions=True) == ["EXPRESSION_SYNTAX"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -76,7 +89,7 @@ def test_name_bound_inside_does_not_hide_its_use_outside() -> None:
 def test_unknown_name_is_an_issue_with_the_nearest_name() -> None:
     issue = PARSER.parse("{{ inptu.x }}", "p").issues[0]
     assert (issue.code, issue.path) == ("UNKNOWN_NAME", "p")
-    assert "'input'" in issue.hint
+    assert issue.hint == "did you mean input?"
     assert codes("{{ item.x }}") == ["UNKNOWN_NAME"]
     assert codes("{{ item.x }}", extra_names=("item",)) == []
     assert "True" in PARSER.parse("{{ true }}", "p").issues[0].hint

@@ -2,12 +2,12 @@
 
 The history is replayed with the interpreter's own code while the core is watched: so the order is the one that Temporal
 has on record, and the replay shows besides that the interpreter is deterministic. Bodies that ran inside a region
-have no events; they go breadth first, as regions do.
+have no events; they go in waves, as regions do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from tests.reference.frames import Key, State
 from tests.reference.interpreter import Due, Reference
 
 Place = tuple[str, Iteration]
-_NODE_PARTS = ("node", "open", "assign", "timer:delay")
+_NODE_PARTS = ("node", "open", "assign", "timer:delay", "timer:retry")
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Event:
 
 
 @contextmanager
-def watched(events: list[Event]) -> Iterator[None]:
+def watched(events: list[Event]) -> Generator[None]:
     """Note what every execution of this process starts and takes."""
     started, complete = Execution.mark_started, Execution.complete
 
@@ -129,16 +129,22 @@ class Feeder:
         if event.status == "cancelled":
             outcome = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error, attempts=event.state.attempts)
         elif event.status == "failed" and self.reference.is_stopping(*key):
-            outcome = Outcome("failed", error=event.state.error, attempts=event.state.attempts)  # its retries were cut short
+            outcome = Outcome(
+                "failed", error=event.state.error, attempts=event.state.attempts
+            )  # its retries were cut short
         self.reference.complete(*key, outcome=outcome)
 
     def _drop_unstarted(self, alive: frozenset[WorkKey]) -> None:
         """What is ready and has not begun when its graph stops never runs; the reference thinks that it does."""
-        for key in self.reference.running():
-            node = self.plan.by_path[key[0]]
-            wanted = any((part, node.index, key[1]) in alive for part in (*_NODE_PARTS, "timer:retry"))
-            if not wanted and not self.reference.is_held(*key):
-                self.reference.complete(*key, outcome=Outcome("cancelled", attempts=0))
+        while unstarted := [key for key in self.reference.running() if self._never_ran(key, alive)]:
+            stopping = [key for key in unstarted if self.reference.is_stopping(*key)]
+            assert stopping, f"{unstarted} run in the reference alone"
+            self.reference.complete(*stopping[0], outcome=Outcome("cancelled", attempts=0))
+
+    def _never_ran(self, key: Key, alive: frozenset[WorkKey]) -> bool:
+        index = self.plan.by_path[key[0]].index
+        wanted = any((part, index, key[1]) in alive for part in _NODE_PARTS)
+        return not wanted and not self.reference.is_held(*key)
 
     # ---- containers, and work without a row
 
@@ -177,17 +183,31 @@ class Feeder:
                 return
 
     def _run_body(self, place: Place) -> None:
-        """Run a whole container to its end, breadth first."""
-        queue: list[Due | Key] = []
+        """Run a whole container to its end in waves, as a region does: all that is ready starts, then it ends."""
+        following = self._inside(place)
         while not self.reference.is_over(*place):
-            queue += [item for item in self._inside(place) if item not in queue]
-            assert queue, f"{place} does not end in the reference"
-            item = queue.pop(0)
-            if isinstance(item, Due):
-                if item in self.reference.due():
-                    self.reference.perform(item)
-            elif item in self.reference.running():
-                self.reference.complete(*item)
+            wave, following = following, []
+            assert wave, f"{place} does not end in the reference"
+            for item in wave:
+                if isinstance(item, Due):
+                    if item in self.reference.due():
+                        self.reference.perform(item)
+                elif item in self.reference.running():
+                    path, iteration, generation = item
+                    self.reference.complete(path, iteration, generation)
+                self._drop_stopped(place, wave)
+                found = self._inside(place)
+                following = [known for known in following if known in found]
+                following += [one for one in found if one not in wave and one not in following]
+
+    def _drop_stopped(self, place: Place, wave: list[Due | Key]) -> None:
+        """What has not started in this wave when its graph stops never does."""
+        while stopped := [
+            key
+            for key in self.reference.running()
+            if _is_below(key, place) and key not in wave and self.reference.is_stopping(*key)
+        ]:
+            self.reference.complete(*stopped[0], outcome=Outcome("cancelled", attempts=0))
 
     def _inside(self, place: Place) -> list[Due | Key]:
         """Plain nodes that run and work that is due, of the container and below it."""

@@ -123,6 +123,31 @@ async def test_retry_of_a_sharded_loop_runs_its_shards_again(lab: Lab) -> None:
     assert ended.nodes["loop.body.io[3]"].generation == ended.nodes["loop"].generation
 
 
+async def test_sharded_loop_that_fails_under_skip_passes_its_input_on(lab: Lab) -> None:
+    body = heavy(pure("io", "{{ 1 // (item - 1) }}", isolate=True))
+    loop = foreach("loop", list(range(4)), body, on_error="skip")
+    ended = await lab.run(graph(pure("before", 5), loop, pure("after", "{{ nodes.loop.output }}")))
+    assert ended.states()["loop"] == "skipped"
+    assert await ended.output_of("after") == 5
+
+
+async def test_container_inside_a_shard_is_retried_there(lab: Lab) -> None:
+    branch = {"id": "only", **graph(lab.call("io", "flaky", "?fails=1"))}
+    both = {"id": "both", "type": "parallel", "params": {"branches": [branch]}}
+    body = heavy(both | {"retry": {"max_attempts": 2, "interval": "10ms"}})
+    ended = await lab.run(graph(foreach("loop", list(range(4)), body)))
+    assert ended.status == "success", ended.error
+    assert ended.nodes["loop.body.both[0]"].attempts == 2
+
+
+async def test_assign_of_a_sharded_loop_is_evaluated_once_on_its_whole_result(lab: Lab) -> None:
+    body = heavy(pure("io", "{{ item }}", isolate=True), outputs="{{ nodes.io.output }}")
+    assign = {"seen": "{{ vars.seen + [nodes.loop.output.iterations] }}"}
+    loop = foreach("loop", list(range(4)), body, assign=assign)
+    document = graph(loop, pure("after", "{{ vars.seen }}"), variables={"seen": {"default": []}})
+    assert await (await lab.run(document)).output_of("after") == [4]
+
+
 async def test_paused_shards_resume_after_their_parent_has_continued_as_new(short_lab: Lab) -> None:
     lab = short_lab
     loop = foreach("loop", list(range(6)), heavy(lab.hold("held"), lab.call("next")), concurrency=4)
