@@ -57,6 +57,7 @@ class Run:
     failure: Error | None = None
     cancelled: bool = False
     gained: dict[str, Any] | None = None  # what its body set, while its own `assign` is due
+    begun: bool = False  # its opening is under way: when it is cancelled meanwhile, it has run
     held: bool = False  # it runs as one piece of work, which is awaited when its graph stops
 
     @property
@@ -75,6 +76,7 @@ class Run:
     def forget_passes(self) -> None:
         """Before a container runs again."""
         self.opened, self.more, self.cancelled, self.held = False, False, False, False
+        self.begun = False
         self.frames, self.overlay = [], {}
         self.items, self.count, self.broken_at, self.failure, self.gained = None, None, None, None, None
 

@@ -189,7 +189,7 @@ class Graphs:
         for frame in run.frames:
             self._cancel_frame(frame)
         if run.status == "retrying" or not run.opened or run.gained is not None:
-            run.generation = run.generation if run.attempts else run.frame.generation  # it never ran
+            run.generation = run.generation if run.attempts or run.begun else run.frame.generation  # it never ran
             self._close_run(run, "cancelled")
 
     def _step_end(self, frame: Frame) -> bool:

@@ -132,6 +132,10 @@ class Reference(Containers):
         """A container was started as one piece: when its graph stops it goes on to its own end."""
         self._at(path, iteration).held = True
 
+    def begin(self, path: str, iteration: tuple[int, ...] = ()) -> None:
+        """The opening of a container was started."""
+        self._at(path, iteration).begun = True
+
     def is_held(self, path: str, iteration: tuple[int, ...], generation: int) -> bool:
         """Whether the node stands in such a container."""
         owner = self._find((path, iteration, generation)).frame.owner

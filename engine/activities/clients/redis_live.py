@@ -26,6 +26,7 @@ KEEP_FINISHED_S = 24 * 3600
 KEEP_RUNNING_S = 7 * 24 * 3600  # what a lost process left behind goes away too
 STREAM_LENGTH = 10_000
 MAX_WAITING = 20_000
+GATHER_S = 0.05
 _BATCH = 500
 _log = logging.getLogger(__name__)
 
@@ -72,9 +73,9 @@ class LiveView:
 
     def __init__(self, client: Redis) -> None:
         self._redis = client
-        self._script = client.register_script(_NODES_SCRIPT)
         self._waiting: deque[NodeRow | _Status] = deque()
         self._work = asyncio.Event()
+        self._urgent = asyncio.Event()  # someone waits for it, or a batch is full
         self._idle = asyncio.Event()
         self._idle.set()
         self._sender: asyncio.Task[None] | None = None
@@ -118,6 +119,7 @@ class LiveView:
 
     async def drain(self, timeout_s: float = 5) -> None:
         """Wait until everything is shown or given up, for `timeout_s` at most."""
+        self._urgent.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -138,22 +140,41 @@ class LiveView:
         self._waiting.append(change)
         self._idle.clear()
         self._work.set()
+        if len(self._waiting) >= _BATCH:
+            self._urgent.set()
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_forever(), name="live view")
 
     async def _send_forever(self) -> None:
         while True:
-            await self._work.wait()
+            await self._gather_company()
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            try:
-                await self._send(batch)
-            except (RedisError, OSError) as error:
-                self._note_failure(error)
-                self.dropped += len(batch)
+            if not await self._sent(batch):
                 await asyncio.sleep(0.2)
+                # Once more on a new connection: a repeated change is no newer than itself, so it does no harm.
+                if not await self._sent(batch):
+                    self.dropped += len(batch)
             if not self._waiting:
                 self._work.clear()
+                self._urgent.clear()
                 self._idle.set()
+
+    async def _sent(self, batch: list[NodeRow | _Status]) -> bool:
+        try:
+            await self._send(batch)
+        except (RedisError, OSError) as error:
+            self._note_failure(error)
+            return False
+        return True
+
+    async def _gather_company(self) -> None:
+        """Wait for a change, then a moment for others: people cannot tell, and a call costs as much as a node."""
+        await self._work.wait()
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
 
     async def _send(self, batch: list[NodeRow | _Status]) -> None:
         nodes: dict[tuple[TenantId, UUID], list[NodeRow]] = {}
@@ -165,22 +186,23 @@ class LiveView:
                 statuses.append(change)
         async with self._redis.pipeline(transaction=False) as pipe:
             for (tenant, execution_id), rows in nodes.items():
-                await self._add_nodes(pipe, tenant, execution_id, rows)
+                _add_nodes(pipe, tenant, execution_id, rows)
             for status in statuses:
                 _add_status(pipe, status)
             await pipe.execute()
-
-    async def _add_nodes(self, pipe: Any, tenant: TenantId, execution_id: UUID, rows: list[NodeRow]) -> None:
-        key = _key(tenant, execution_id)
-        arguments: list[str | int] = [str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH]
-        for row in rows:
-            arguments += [_node_name(row), row.status, _sortable(row)]
-        await cast("Any", self._script(keys=[key, f"{key}:nodes", _stream(tenant)], args=arguments, client=pipe))
 
     def _note_failure(self, error: Exception) -> None:
         self.failures += 1
         if self.failures == 1 or self.failures % 100 == 0:
             _log.warning("Redis does not answer (%d times so far): %s", self.failures, error)
+
+
+def _add_nodes(pipe: Any, tenant: TenantId, execution_id: UUID, rows: list[NodeRow]) -> None:
+    key = _key(tenant, execution_id)
+    arguments: list[str | int] = [str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH]
+    for row in rows:
+        arguments += [_node_name(row), row.status, _sortable(row)]
+    pipe.eval(_NODES_SCRIPT, 3, key, f"{key}:nodes", _stream(tenant), *arguments)
 
 
 def _add_status(pipe: Any, change: _Status) -> None:

@@ -120,6 +120,8 @@ class Feeder:
             self.reference.start(*_only([key for key in self.reference.waiting() if key[:2] == place], place))
         elif node.bodies and work.kind == "node":
             self.reference.hold(*place)
+        elif node.bodies and work.kind == "open":
+            self.reference.begin(*place)
 
     def _node_ended(self, event: Event) -> None:
         place = self._place(event.work)
@@ -135,11 +137,14 @@ class Feeder:
         self.reference.complete(*key, outcome=outcome)
 
     def _drop_unstarted(self, alive: frozenset[WorkKey]) -> None:
-        """What is ready and has not begun when its graph stops never runs; the reference thinks that it does."""
-        while unstarted := [key for key in self.reference.running() if self._never_ran(key, alive)]:
-            stopping = [key for key in unstarted if self.reference.is_stopping(*key)]
-            assert stopping, f"{unstarted} run in the reference alone"
-            self.reference.complete(*stopping[0], outcome=Outcome("cancelled", attempts=0))
+        """What is ready and has not begun when its graph stops never runs; the reference thinks that it does.
+
+        What else runs there alone begins later here: handlers, while the opening of a container is still awaited.
+        """
+        while stopped := [
+            key for key in self.reference.running() if self.reference.is_stopping(*key) and self._never_ran(key, alive)
+        ]:
+            self.reference.complete(*stopped[0], outcome=Outcome("cancelled", attempts=0))
 
     def _never_ran(self, key: Key, alive: frozenset[WorkKey]) -> bool:
         index = self.plan.by_path[key[0]].index
