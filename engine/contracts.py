@@ -131,7 +131,12 @@ class RegionResult:
 
 @dataclass(slots=True)
 class NodeRequest:
-    """One node execution. `attempts` have been used already; `again` asks to look them up in the record first."""
+    """One node execution. `attempts` have been used already; `again` asks to look them up in the record first.
+
+    `closing` is set when the node is all that is left of an execution: if it succeeds, its activity closes the record
+    too. It holds `count`, `digest` and `handled_failures` of what has settled before, `leaves` (outputs by node id) and
+    `rows` that only the interpreter knows.
+    """
 
     meta: dict[str, Any]
     node: int
@@ -142,6 +147,7 @@ class NodeRequest:
     inline_limit: int
     attempts: int = 0
     again: bool = False
+    closing: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

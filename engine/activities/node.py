@@ -14,17 +14,18 @@ from uuid import UUID
 
 from temporalio import activity
 
+from engine.activities.closing import close_as_success
 from engine.activities.evaluation import Evaluation, Task
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
 from engine.activities.program import NodeProgram
-from engine.activities.rows import duration_ms, moment
+from engine.activities.rows import duration_ms, moment, row_of_wire
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import NodeRequest
 from engine.dag.outcome import TERMINAL, Outcome
 from engine.dag.plan import PlanNode
 from engine.dag.retry import next_delay_s
 from engine.dag.state import resolve_failure
-from engine.dag.values import NULL
+from engine.dag.values import NULL, Value, mapping
 from engine.dag.work import Work
 from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError, SystemFault
 from models.rows import Attempts, NodeRow
@@ -81,7 +82,22 @@ class NodeRun:
         if outcome.status == "failed":
             await self._fail(outcome)
         self._record(outcome.status, outcome)
+        await self._close(outcome)
         return outcome.to_wire()
+
+    async def _close(self, outcome: Outcome) -> None:
+        """Close the record of the execution if this node was all that was left of it."""
+        closing = self._request.closing
+        if closing is None or outcome.status != "success" or activity.is_cancelled():
+            return
+        for row in closing["rows"]:
+            self._runtime.shared.recorder.record(row_of_wire(row, self._runtime.meta))
+        leaves: dict[str, Value] = dict(closing["leaves"])
+        if not self._node.outgoing:
+            leaves[self._node.id] = outcome.output
+        plan = self._runtime.program.plan
+        output = mapping({leaf.id: leaves[leaf.id] for leaf in plan.leaves(plan.main) if leaf.id in leaves})
+        outcome.closed = await close_as_success(self._runtime, closing, [self._row("success", outcome)], output)
 
     def _hand_back(self) -> None:
         activity.heartbeat(activity.info().attempt, self._clean)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 
+from engine.activities.closing import close_as_success
 from engine.activities.evaluation import Evaluation, Task
-from engine.activities.rows import finished_message, row_of_settled
+from engine.activities.rows import row_of_settled
 from engine.activities.runtime import ExecutionRuntime
-from engine.contracts import LARGE_OUTPUT_BYTES, RegionRequest, RegionResult
-from engine.dag.digest import MODULUS, add_digests, row_digest
+from engine.contracts import RegionRequest, RegionResult
+from engine.dag.digest import MODULUS
 from engine.dag.outcome import Outcome
 from engine.dag.plan import PlanNode
 from engine.dag.scope import leaves_of, scope_of
@@ -28,7 +27,7 @@ from engine.dag.snapshot import take_container
 from engine.dag.state import Settled
 from engine.dag.values import Value, wire_size
 from engine.dag.work import Work
-from models.rows import Finish, NodeRow
+from models.rows import NodeRow
 
 MAX_OUTCOME_BYTES = 1_000_000
 SMALL_BUDGET_S = 1.0  # up to here a wave is cut off at the budget; it would hold up the workflow task
@@ -175,24 +174,8 @@ class Region:
         if frame.unsettled or frame.stopping or (graph.closes and self._outputs is None):
             return
         output = self._outputs if self._outputs is not None else leaves_of(one.run, frame)
-        if wire_size(output) > LARGE_OUTPUT_BYTES:
-            return
-        digests = [row_digest(*row.key, row.status, row.attempts) for row in self._own]
-        result = await self._runtime.shared.recorder.finish(
-            Finish(
-                tenant=self._runtime.tenant,
-                execution_id=UUID(self._runtime.meta["execution_id"]),
-                status="success",
-                count=closing["count"] + len(self._own) + self._result.inner[0],
-                digest=add_digests([closing["digest"], self._result.inner[1], *digests]),
-                finished_at=datetime.now(UTC),
-                output=output,
-                attempt=self._runtime.meta["attempt"],
-                handled_failures=closing["handled_failures"] + sum(_is_handled(row) for row in self._own),
-                messages=(finished_message(self._runtime.meta, "success"),),
-            )
-        )
-        self._result.closed = result.closed and result.status == "success"
+        inner = (self._result.inner[0], self._result.inner[1])
+        self._result.closed = await close_as_success(self._runtime, closing, self._own, output, inner=inner)
 
     # ---- what is left over
 
@@ -213,10 +196,6 @@ class Region:
         await self._runtime.shared.recorder.record_now(self._inner)
         digest = sum(row.digest for row in self._inner) % MODULUS
         self._result.inner = [len(self._inner), digest]
-
-
-def _is_handled(row: NodeRow) -> bool:
-    return row.status == "failed" and row.port is not None
 
 
 def _outcome_of(settled: Settled) -> Outcome:

@@ -34,6 +34,7 @@ class Outcome:
     reason: str | None = None
     opened: dict[str, Any] | None = None
     generation: int = 0  # the highest generation used inside a container
+    closed: bool = False  # the activity has closed the record of the execution too
 
     def to_wire(self) -> list[Any]:
         """A list in a fixed order without its trailing empty places; only ever added to at the end."""
@@ -50,6 +51,7 @@ class Outcome:
             self.reason or 0,
             self.opened or 0,
             self.generation,
+            int(self.closed),
         ]
         while row[-1] == 0:
             row.pop()
@@ -57,7 +59,7 @@ class Outcome:
 
     @classmethod
     def from_wire(cls, row: list[Any]) -> Outcome:
-        row = row + [0] * (12 - len(row))
+        row = row + [0] * (13 - len(row))
         return cls(
             status=_NAMES[row[0]],
             output=row[1] or NULL,
@@ -71,6 +73,7 @@ class Outcome:
             reason=row[9] or None,
             opened=row[10] or None,
             generation=row[11],
+            closed=bool(row[12]),
         )
 
 

@@ -57,7 +57,8 @@ class Driver:
         self.draining = False
         self.on_progress: Callable[[], None] = lambda: None
         self.closing: Callable[[dict[str, Any]], dict[str, int] | None] = lambda _slice: None
-        self.closed = False  # a region has closed the record of the execution already
+        self.closing_node: Callable[[Work], dict[str, Any] | None] = lambda _work: None
+        self.closed = False  # an activity has closed the record of the execution already
         self.plan_wire: Callable[[], dict[str, Any]] = run.plan.to_wire
         self.unrecorded_node = -1  # the loop of a shard: its own row is the parent's to record
         self.children = Children(self)
@@ -246,6 +247,7 @@ class Driver:
             attempts=work.attempt - 1,
             again=work.key in self._again,
         )
+        request.closing = self.closing_node(work)
         count = self._again.get(work.key, 0)
         handle = workflow.start_activity(
             EXECUTE_NODE, request, result_type=list, **options.node_options(node, _activity_id(node, work, count))
@@ -274,6 +276,7 @@ class Driver:
             self._again.pop(work.key, None)
             self._note_settled()
             self._recorded = {(work.subject, work.iteration): None}
+            self.closed = self.closed or outcome.closed
             self._complete(work.key, outcome)
             self._note_settled()
             self._recorded = {}

@@ -28,6 +28,7 @@ from engine.dag.frame import NodeState
 from engine.dag.plan import MAIN, Plan
 from engine.dag.snapshot import restore_execution, take_execution
 from engine.dag.values import wire_size
+from engine.dag.work import Work
 from engine.workflows import options
 from engine.workflows.commands import obey, states
 from engine.workflows.driver import Driver
@@ -35,6 +36,7 @@ from engine.workflows.interruption import to_the_end
 from engine.workflows.ledger import Ledger
 
 STATUS = SearchAttributeKey.for_keyword(ATTRIBUTE_STATUS)
+SMALL_CLOSING = 50  # leaves, and rows, that may travel with the last node
 EVENTS_A_SHARD = 3000
 
 
@@ -58,6 +60,7 @@ class ExecutionWorkflow:
         self._driver = Driver(self._execution, self._meta, ledger, lambda: self._execution.done)
         self._driver.plan_wire = lambda: request.plan
         self._driver.closing = self._closing_of
+        self._driver.closing_node = self._closing_of_node
         self._driver.on_progress = self._note_attempt
         self._driver.paused = bool(request.state and request.state["paused"])
         self._closing = False
@@ -150,9 +153,29 @@ class ExecutionWorkflow:
 
     def _closing_of(self, cut: dict[str, Any]) -> dict[str, int] | None:
         """What a region needs to close the record itself, if the slice is all that is left of the execution."""
+        return self._settled_before() if cut["g"] == MAIN else None
+
+    def _closing_of_node(self, work: Work) -> dict[str, Any] | None:
+        """The same for the activity of a node, if it is all that is left and the leaves are the result."""
         execution, ledger = self._execution, self._driver.ledger
-        stopping = execution.cancelled or execution.timed_out
-        if cut["g"] != MAIN or stopping or self._driver.paused or execution.phase not in ("main", "outputs"):
+        main = execution.frames[(MAIN, ())]
+        last = main.unsettled == 1 and work.subject in main.nodes
+        if not last or main.graph.named or len(ledger.unsent) > SMALL_CLOSING:
+            return None
+        leaves = execution.plan.leaves(main.graph)
+        if len(leaves) > SMALL_CLOSING:
+            return None
+        closing: dict[str, Any] | None = self._settled_before()
+        if closing is not None:
+            states = {leaf.id: main.nodes[leaf.index] for leaf in leaves}
+            closing["leaves"] = {name: state.output for name, state in states.items() if state.port is not None}
+            closing["rows"] = ledger.take_unsent()
+        return closing
+
+    def _settled_before(self) -> dict[str, int] | None:
+        execution, ledger = self._execution, self._driver.ledger
+        stopping = execution.cancelled or execution.timed_out or self._driver.paused
+        if stopping or execution.phase not in ("main", "outputs"):
             return None
         handled = sum(state.status == "failed" for state in execution.frames[(MAIN, ())].nodes.values())
         return {"count": ledger.count, "digest": ledger.digest, "handled_failures": handled}
