@@ -18,6 +18,7 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRu
 
 import engine
 from engine.activities.activities import Activities
+from engine.activities.clients.credentials import CredentialFile
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.clients.redis_live import LiveView
 from engine.activities.clients.temporal import connect
@@ -80,6 +81,7 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
             evaluator=evaluator,
             http=http,
             files=LocalFiles(settings.files_root),
+            credentials=CredentialFile(settings.credentials_file),
             temporal=await connect(settings.temporal.address, settings.temporal.namespace, objects),
             worker=f"{socket.gethostname()}:{os.getpid()}",
             inline_limit=limits.inline_output_bytes,

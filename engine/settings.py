@@ -135,6 +135,12 @@ class FileSettings(Section):
     root: Path | None = None
 
 
+class CredentialSettings(Section):
+    """`file` holds the operator's credentials; by default `credentials.yaml` in the data folder."""
+
+    file: Path | None = None
+
+
 class _TemporalAddressSource(PydanticBaseSettingsSource):
     """`TEMPORAL_ADDRESS`, weaker than `STRUCTFORGE_TEMPORAL__ADDRESS`."""
 
@@ -172,6 +178,7 @@ class Settings(BaseSettings):
     recorder: RecorderSettings = RecorderSettings()
     http: HttpSettings = HttpSettings()
     files: FileSettings = FileSettings()
+    credentials: CredentialSettings = CredentialSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -198,6 +205,11 @@ class Settings(BaseSettings):
     def files_root(self) -> Path:
         """The folder of the tenants' files, with the default filled in; absolute."""
         return (self.files.root or self.data_dir / "files").expanduser().absolute()
+
+    @property
+    def credentials_file(self) -> Path:
+        """The file of the operator's credentials, with the default filled in; absolute."""
+        return (self.credentials.file or self.data_dir / "credentials.yaml").expanduser().absolute()
 
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """A checked copy with `changes` (nested dicts) laid over these settings."""

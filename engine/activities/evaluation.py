@@ -37,7 +37,6 @@ class Task:
     rendered: Any = None
     outcome: Outcome | None = None
     started_at: float = 0.0
-    credential: Any = None
     output: Value | None = None  # of a node whose assign is evaluated alone
 
     def fail(self, error: NodeError, attempts: int = 1) -> None:
@@ -161,6 +160,7 @@ class Evaluation:
     async def _context(self, task: Task, program: NodeProgram) -> NodeContext:
         work, meta = task.work, self._runtime.meta
         upstream = task.wire.get("u")
+        name = program.spec.credential
         reads = program.type.reads_upstream and upstream is not None
         return NodeContext(
             tenant=meta["tenant"],
@@ -176,7 +176,7 @@ class Evaluation:
             evaluator=self._shared.evaluator,
             http=self._shared.http,
             files=self._shared.files,
-            credential=task.credential,
+            credential=None if name is None else self._shared.credentials.get(name),
             deadline_s=program.node.timeout_s,
         )
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from temporalio.client import Client
 
+from engine.activities.clients.credentials import CredentialFile
 from engine.activities.clients.objects import Values
 from engine.activities.program import Program, Programs
 from engine.activities.recorder import Recorder
@@ -31,6 +32,7 @@ class Runtime:
     evaluator: Evaluator
     http: HttpPort
     files: FilePort
+    credentials: CredentialFile
     temporal: Client
     worker: str = ""
     inline_limit: int = 32_768
