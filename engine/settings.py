@@ -119,7 +119,7 @@ class LimitSettings(Section):
 class RecorderSettings(Section):
     """How long and how many outcomes the recorder gathers before one write."""
 
-    max_delay_ms: float = Field(default=20, ge=0)
+    max_delay_ms: float = Field(default=50, ge=0)
     max_rows: int = Field(default=1000, gt=0)
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 class TenantId:
     """An authenticated tenant. `str()` gives the UUID's text, as Redis keys and object paths carry it."""
 
-    __slots__ = ("_text", "uuid")
+    __slots__ = ("_hash", "_text", "uuid")
 
     uuid: UUID
 
@@ -21,6 +21,7 @@ class TenantId:
             raise TypeError("a TenantId is minted by models.tenancy.mint_tenant alone")
         self.uuid = uuid
         self._text = str(uuid)
+        self._hash = hash(uuid)
 
     def __str__(self) -> str:
         return self._text
@@ -32,7 +33,7 @@ class TenantId:
         return isinstance(other, TenantId) and other.uuid == self.uuid
 
     def __hash__(self) -> int:
-        return hash(self.uuid)
+        return self._hash
 
 
 _SEAL = object()

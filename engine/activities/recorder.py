@@ -87,7 +87,7 @@ class Recorder:
         database: Database,
         *,
         live: LiveView | None = None,
-        max_delay_ms: float = 20,
+        max_delay_ms: float = 50,
         max_rows: int = 1000,
         max_queued: int = 50_000,
     ) -> None:

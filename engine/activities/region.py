@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -30,6 +31,7 @@ from engine.dag.work import Work
 from models.rows import NodeRow
 
 MAX_OUTCOME_BYTES = 1_000_000
+MAX_CLOSING_ROWS = 200
 SMALL_BUDGET_S = 1.0  # up to here a wave is cut off at the budget; it would hold up the workflow task
 
 
@@ -42,6 +44,7 @@ class Region:
         self._evaluation = Evaluation(runtime, request.inline_limit)
         self._slices: list[Slice] = []
         self._result = RegionResult()
+        self._execution_id = UUID(runtime.meta["execution_id"])
         self._inner: list[NodeRow] = []
         self._own: list[NodeRow] = []
         self._outputs: Value | None = None  # of the execution, if its end was evaluated here
@@ -163,7 +166,8 @@ class Region:
         self._result.outcomes.append([number, kind, subject, outcome.to_wire()])
 
     def _row(self, settled: Settled) -> NodeRow:
-        return row_of_settled(settled, self._runtime.tenant, self._runtime.meta, self._runtime.shared.worker)
+        runtime = self._runtime
+        return row_of_settled(settled, runtime.tenant, self._execution_id, runtime.meta, runtime.shared.worker)
 
     # ---- the end of the execution
 
@@ -173,6 +177,8 @@ class Region:
         frame, graph = one.frame, one.frame.graph
         if frame.unsettled or frame.stopping or (graph.closes and self._outputs is None):
             return
+        if len(self._own) > MAX_CLOSING_ROWS:
+            return  # PostgreSQL takes them while the interpreter replays
         output = self._outputs if self._outputs is not None else leaves_of(one.run, frame)
         inner = (self._result.inner[0], self._result.inner[1])
         self._result.closed = await close_as_success(self._runtime, closing, self._own, output, inner=inner)

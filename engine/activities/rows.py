@@ -20,12 +20,14 @@ def duration_ms(started_at: float, finished_at: float) -> float | None:
     return max(0.0, (finished_at - started_at) * 1000) if started_at and finished_at else None
 
 
-def row_of_settled(settled: Settled, tenant: TenantId, meta: dict[str, Any], worker: str) -> NodeRow:
+def row_of_settled(
+    settled: Settled, tenant: TenantId, execution_id: UUID, meta: dict[str, Any], worker: str
+) -> NodeRow:
     """The row of a node execution that has ended in a region."""
     node, state = settled.node, settled.state
     return NodeRow(
         tenant=tenant,
-        execution_id=UUID(meta["execution_id"]),
+        execution_id=execution_id,
         node_path=node.path,
         node_type=node.type,
         status=state.status,

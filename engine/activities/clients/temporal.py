@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self, cast
 
@@ -16,7 +15,6 @@ from temporalio.converter import (
     DefaultPayloadConverter,
     EncodingPayloadConverter,
     JSONPlainPayloadConverter,
-    PayloadCodec,
     SerializationContext,
 )
 from temporalio.service import RPCError
@@ -26,7 +24,6 @@ from engine.errors import SystemFault
 from models.tenancy import mint_tenant
 
 OFFLOAD_BYTES = 128 * 1024
-OFFLOADED = b"structforge/object"
 
 
 async def connect(address: str, namespace: str, objects: ObjectStore) -> Client:
@@ -39,13 +36,19 @@ async def connect(address: str, namespace: str, objects: ObjectStore) -> Client:
 
 def data_converter(objects: ObjectStore) -> DataConverter:
     """Converter of every client and worker; messages over 128 KB are objects of the tenant they belong to."""
-    return DataConverter(payload_converter_class=PayloadConverter, payload_codec=OffloadCodec(objects))
+    return DataConverter(payload_converter_class=converter_class(objects))
 
 
 class JsonConverter(EncodingPayloadConverter):
-    """`json/plain` by orjson. Messages are flat dataclasses, so their fields are not converted further."""
+    """`json/plain` by orjson. Messages are flat dataclasses, so their fields are not converted further.
 
-    def __init__(self) -> None:
+    The payload of a message over 128 KB becomes an object of the tenant that the message names, and holds its SHA-256.
+    That is done here, and not in a codec or by the SDK's external storage, because either makes the SDK visit every
+    payload of every task: it took a tenth of a worker's time. Objects never change, so a replay reads the same.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
         self._fallback = JSONPlainPayloadConverter()
 
     @property
@@ -57,13 +60,19 @@ class JsonConverter(EncodingPayloadConverter):
             data = orjson.dumps(value)
         except TypeError:
             return self._fallback.to_payload(value)
-        metadata = {"encoding": b"json/plain"}
         if len(data) > OFFLOAD_BYTES and isinstance(meta := getattr(value, "meta", None), dict):
-            metadata["tenant"] = str(cast("dict[str, Any]", meta)["tenant"]).encode()
-        return Payload(metadata=metadata, data=data)
+            return self._offloaded(data, str(cast("dict[str, Any]", meta)["tenant"]))
+        return Payload(metadata={"encoding": b"json/plain"}, data=data)
+
+    def _offloaded(self, data: bytes, tenant: str) -> Payload:
+        sha256 = self._objects.put_at_once(mint_tenant(tenant), data)
+        return Payload(metadata={"encoding": b"json/plain", "object-of": tenant.encode()}, data=sha256.encode())
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        data = orjson.loads(payload.data)
+        raw, tenant = payload.data, payload.metadata.get("object-of")
+        if tenant is not None:
+            raw = self._objects.get_at_once(mint_tenant(tenant.decode()), raw.decode())
+        data = orjson.loads(raw)
         names = _field_names(type_hint) if type_hint is not None and isinstance(data, dict) else None
         if type_hint is None or names is None:
             return data
@@ -78,52 +87,18 @@ def _field_names(message: type) -> frozenset[str] | None:
     return frozenset(field.name for field in dataclasses.fields(message))
 
 
-_CONVERTERS = {
-    one.encoding.encode(): JsonConverter() if one.encoding == "json/plain" else one
-    for one in DefaultPayloadConverter.default_encoding_payload_converters
-}
-
-
-class PayloadConverter(CompositePayloadConverter):
+def converter_class(objects: ObjectStore) -> type[CompositePayloadConverter]:
     """The default converters, with ours for JSON. The SDK makes one for every activity, so they share their parts."""
+    parts = {
+        one.encoding.encode(): JsonConverter(objects) if one.encoding == "json/plain" else one
+        for one in DefaultPayloadConverter.default_encoding_payload_converters
+    }
 
-    def __init__(self) -> None:
-        self.converters = _CONVERTERS
+    class PayloadConverter(CompositePayloadConverter):
+        def __init__(self) -> None:
+            self.converters = parts
 
-    def with_context(self, context: SerializationContext) -> Self:
-        return self  # none of the parts takes a context
+        def with_context(self, context: SerializationContext) -> Self:
+            return self  # none of the parts takes a context
 
-
-class OffloadCodec(PayloadCodec):
-    """Keeps the large payloads of messages in the object store, under the tenant that the message names.
-
-    The SDK's own external storage does the same and copies the converter for every command, which took a tenth of a
-    worker's time.
-    """
-
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
-
-    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        if all(len(payload.data) <= OFFLOAD_BYTES for payload in payloads):
-            return list(payloads)
-        return [await self._encode(payload) for payload in payloads]
-
-    async def _encode(self, payload: Payload) -> Payload:
-        tenant = payload.metadata.get("tenant")
-        if tenant is None or len(payload.data) <= OFFLOAD_BYTES:
-            return payload
-        sha256 = await self._objects.put(mint_tenant(tenant.decode()), payload.data)
-        return Payload(metadata={"encoding": OFFLOADED, "tenant": tenant}, data=sha256.encode())
-
-    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        if all(payload.metadata.get("encoding") != OFFLOADED for payload in payloads):
-            return list(payloads)
-        return [await self._decode(payload) for payload in payloads]
-
-    async def _decode(self, payload: Payload) -> Payload:
-        if payload.metadata.get("encoding") != OFFLOADED:
-            return payload
-        tenant = mint_tenant(payload.metadata["tenant"].decode())
-        data = await self._objects.get(tenant, payload.data.decode())
-        return Payload(metadata={"encoding": b"json/plain"}, data=data)
+    return PayloadConverter

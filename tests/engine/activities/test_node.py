@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from engine.activities.clients.credentials import CredentialFile
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.node import MAX_LOST_WORKERS, NodeRun
 from engine.activities.program import Programs
@@ -63,6 +64,7 @@ async def runtime(database: Database, tmp_path: Path) -> AsyncIterator[Runtime]:
             evaluator=evaluator,
             http=http,
             files=LocalFiles(tmp_path / "files"),
+            credentials=CredentialFile(tmp_path / "credentials.yaml"),
             temporal=cast("Client", None),  # no node asks for it
         )
         await recorder.close()
