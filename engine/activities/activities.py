@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,8 @@ from temporalio import activity
 
 from engine.activities.children import await_child, open_child
 from engine.activities.failures import system_fault, worker_leaves
-from engine.activities.node import HEARTBEAT_S, NodeRun
+from engine.activities.heartbeat import Heartbeats
+from engine.activities.node import NodeRun
 from engine.activities.region import Region
 from engine.activities.rows import finished_message, row_of_wire
 from engine.activities.runtime import Runtime
@@ -61,21 +63,18 @@ class Activities:
     @activity.defn(name=RUN_REGION)
     async def run_region(self, request: RegionRequest) -> RegionResult:
         """Drive slices of local nodes; see `engine.activities.region`."""
-        beats = None if activity.info().is_local else asyncio.create_task(_beat())
         try:
-            runtime = await self._runtime.execution(request.meta)
-            for row in request.rows:
-                self._runtime.recorder.record(row_of_wire(row, request.meta))
-            return await Region(runtime, request).drive()
+            with nullcontext() if activity.info().is_local else Heartbeats():
+                runtime = await self._runtime.execution(request.meta)
+                for row in request.rows:
+                    self._runtime.recorder.record(row_of_wire(row, request.meta))
+                return await Region(runtime, request).drive()
         except SystemFault as fault:
             raise system_fault(fault) from None
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
                 raise worker_leaves() from None
             raise
-        finally:
-            if beats is not None:
-                beats.cancel()
 
     @activity.defn(name=EXECUTE_NODE)
     async def execute_node(self, request: NodeRequest) -> list[Any]:
@@ -131,21 +130,13 @@ class Activities:
     @activity.defn(name=AWAIT_CHILD)
     async def await_child(self, request: AwaitRequest) -> AwaitReply:
         """Wait for a child that an earlier run of the Temporal workflow started."""
-        beats = asyncio.create_task(_beat())
         try:
-            return await await_child(self._runtime.temporal, request)
+            with Heartbeats():
+                return await await_child(self._runtime.temporal, request)
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
                 raise worker_leaves() from None
             raise
-        finally:
-            beats.cancel()
-
-
-async def _beat() -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_S)
-        activity.heartbeat()
 
 
 def _finish_of(request: FinishRequest) -> Finish:

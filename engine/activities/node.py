@@ -17,6 +17,7 @@ from temporalio import activity
 from engine.activities.closing import close_as_success
 from engine.activities.evaluation import Evaluation, Task
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
+from engine.activities.heartbeat import Heartbeats
 from engine.activities.program import NodeProgram
 from engine.activities.rows import duration_ms, moment, row_of_wire
 from engine.activities.runtime import ExecutionRuntime
@@ -30,7 +31,6 @@ from engine.dag.work import Work
 from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError, SystemFault
 from models.rows import Attempts, NodeRow
 
-HEARTBEAT_S = 2.5
 SHOWN_AFTER_S = 0.2  # a node that runs longer is shown as running
 MAX_LOST_WORKERS = 3
 
@@ -54,7 +54,10 @@ class NodeRun:
         Raises: ApplicationError for an attempt that failed; it says whether Temporal tries again.
         """
         # From the start: while PostgreSQL does not answer, this worker is waiting and not lost.
-        heartbeat = asyncio.create_task(_beat())
+        with Heartbeats():
+            return await self._run_or_hand_back()
+
+    async def _run_or_hand_back(self) -> list[Any]:
         try:
             return await self._run()
         except SystemFault as fault:
@@ -65,8 +68,6 @@ class NodeRun:
                 self._hand_back()
                 raise worker_leaves() from None
             raise
-        finally:
-            heartbeat.cancel()
 
     async def _run(self) -> list[Any]:
         known = await self._look_up()
@@ -267,9 +268,3 @@ def _last_words() -> tuple[bool, bool]:
     info = activity.info()
     details = list(info.heartbeat_details)
     return (True, bool(details[1])) if len(details) == 2 and details[0] == info.attempt - 1 else (False, False)
-
-
-async def _beat() -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_S)
-        activity.heartbeat()

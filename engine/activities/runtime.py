@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from engine.expressions import Evaluator
 from engine.nodes.ports import FilePort, HttpPort
 from models.session import Database
 from models.tenancy import TenantId, mint_tenant
+
+KEPT_EXECUTIONS = 500
 
 
 @dataclass(slots=True)
@@ -36,10 +39,21 @@ class Runtime:
     temporal: Client
     worker: str = ""
     inline_limit: int = 32_768
-    counters: dict[str, int] = field(default_factory=dict[str, int])
+    _bound: OrderedDict[tuple[str, str, int], ExecutionRuntime] = field(
+        default_factory=OrderedDict[Any, Any], init=False
+    )
 
     async def execution(self, meta: dict[str, Any]) -> ExecutionRuntime:
         """What belongs to one execution. The tenant comes from a Temporal input that authentication made."""
+        key = (meta["tenant"], meta["execution_id"], meta["attempt"])
+        bound = self._bound.get(key)
+        if bound is None or bound.meta["version_id"] != meta["version_id"]:
+            bound = self._bound[key] = await self._bind(meta)
+            if len(self._bound) > KEPT_EXECUTIONS:
+                self._bound.popitem(last=False)
+        return bound
+
+    async def _bind(self, meta: dict[str, Any]) -> ExecutionRuntime:
         tenant = mint_tenant(meta["tenant"])
         version = await self.versions.get(tenant, UUID(meta["version_id"]))
         program = self.programs.of(meta["version_id"], version.spec, version.plan)
