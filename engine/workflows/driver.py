@@ -70,7 +70,6 @@ class Driver:
         self._region_works: list[Work] = []
         self._region_remote = False
         self._remote_next = False
-        self._region_failures = 0
         self._recorded: dict[NodeKey, None] = {}  # nodes whose activity has put them on record
         self._sliced: dict[NodeKey, None] = {}  # nodes of the slices that are being applied
         self._closings: dict[WorkKey, Outcome] = {}
@@ -371,7 +370,6 @@ class Driver:
         if handle.cancelled() or handle.exception() is not None:
             self._region_failed(works, handle, remote=remote)
         else:
-            self._region_failures = 0
             result = cast("RegionResult", handle.result())
             self._remote_next = result.more
             self.closed = result.closed

@@ -137,7 +137,7 @@ def _report(size: Size, evidence: Evidence, workers: WorkerProcesses, took: floa
         "largest history (events)": max(history.events for history in histories),
         "the run took (s)": round(took, 1),
     }
-    report.problems += slow_recoveries(recoveries, lost_twice=sum(node.tries > 2 for node in nodes))
+    report.problems += slow_recoveries(evidence.calls, {node.key: node.tries for node in nodes})
     report.problems += [f"{process} of a killed worker still runs" for process in workers.orphans()]
     return report
 
@@ -148,13 +148,24 @@ def kills_that_cut(calls: list[Call], kills: list[float]) -> int:
     return sum(any(-0.05 <= cut - kill <= 1.0 for cut in cuts) for kill in kills)
 
 
-def slow_recoveries(recoveries: list[float], *, lost_twice: int) -> list[str]:
-    """What took too long. A try whose worker is lost before it calls waits once more, so that at most as many
-    recoveries as there are nodes that lost two workers may take up to twice the limit.
+def slow_recoveries(calls: list[Call], tries: dict[str, int]) -> list[str]:
+    """Calls that were cut off and made again too late. `tries` are Temporal's, by idempotency key.
+
+    A try of the same node whose worker was lost before it called, which is one more than it made calls, has a limit of
+    its own.
     """
-    slow = [seconds for seconds in recoveries if seconds > RECOVERY_LIMIT_S]
-    unexcused = slow if len(slow) > lost_twice else [seconds for seconds in slow if seconds > 2 * RECOVERY_LIMIT_S]
-    return [f"it took {seconds:.1f} s until a call that was cut off was made again" for seconds in unexcused]
+    by_key: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_key[call.key].append(call)
+    problems: list[str] = []
+    for key, same in by_key.items():
+        limit_s = RECOVERY_LIMIT_S * (1 + max(0, tries.get(key, 0) - len(same)))
+        problems += [
+            f"it took {seconds:.1f} s until {key} was called again; limit {limit_s:g} s"
+            for seconds in recovery_times(same)
+            if seconds > limit_s
+        ]
+    return problems
 
 
 def recovery_times(calls: list[Call]) -> list[float]:

@@ -1,21 +1,29 @@
-"""The limit on recoveries, by hand: 20 s, or 40 s for as many as there are nodes that lost two workers."""
+"""The limit on recoveries, by hand: 20 s, and 20 s more for each try of that node that was lost before it called."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.faults.effects import Call
 from tests.faults.kill_workers import slow_recoveries
 
 
+def cut_and_repeated(key: str, seconds: float) -> list[Call]:
+    cut = Call(key, "GET", "/", "", started_at=0.0, ended_at=1.0, cut=True)
+    return [cut, Call(key, "GET", "/", "", started_at=1.0 + seconds, ended_at=2.0 + seconds)]
+
+
 @pytest.mark.parametrize(
-    ("recoveries", "lost_twice", "problems"),
+    ("seconds", "tries", "problems"),
     [
-        ([11.9, 19.9], 0, 0),
-        ([11.9, 23.0], 0, 1),
-        ([11.9, 23.0], 1, 0),
-        ([23.0, 24.0], 1, 2),  # one of the two has no second loss behind it
-        ([41.0], 3, 1),
+        (19.9, {"a": 2}, 0),
+        (23.0, {"a": 2}, 1),  # two calls, two tries: no try was lost before it called
+        (23.0, {"a": 3}, 0),  # one was
+        (23.0, {"a": 2, "b": 3}, 1),  # another node's loss excuses nothing
+        (41.0, {"a": 3}, 1),
     ],
 )
-def test_recovery_past_the_limit_needs_a_second_loss(recoveries: list[float], lost_twice: int, problems: int) -> None:
-    assert len(slow_recoveries(recoveries, lost_twice=lost_twice)) == problems
+def test_recovery_past_the_limit_needs_a_second_loss_of_that_node(
+    seconds: float, tries: dict[str, int], problems: int
+) -> None:
+    assert len(slow_recoveries(cut_and_repeated("a", seconds), tries)) == problems
