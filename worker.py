@@ -30,6 +30,7 @@ from engine.errors import ConfigurationError
 from engine.expressions import AstReferenceParser, Evaluator
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.client import HttpClient
+from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 from engine.nodes.storage.local import LocalFiles
 from engine.settings import Settings, load_settings
@@ -79,8 +80,7 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
             versions=Versions(database, catalogue, AstReferenceParser()),
             programs=Programs(catalogue),
             evaluator=evaluator,
-            http=http,
-            files=LocalFiles(settings.files_root),
+            ports=Ports(evaluator=evaluator, http=http, files=LocalFiles(settings.files_root)),
             credentials=CredentialFile(settings.credentials_file),
             temporal=await connect(settings.temporal.address, settings.temporal.namespace, objects),
             worker=f"{socket.gethostname()}:{os.getpid()}",

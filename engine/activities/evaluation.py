@@ -173,9 +173,7 @@ class Evaluation:
             idempotency_key=idempotency_key(meta["execution_id"], program.node.path, work.iteration, work.generation),
             upstream=await self._runtime.scopes.data(upstream) if reads and upstream is not None else None,
             scope=task.scope,
-            evaluator=self._shared.evaluator,
-            http=self._shared.http,
-            files=self._shared.files,
+            ports=self._shared.ports,
             credential=None if name is None else self._shared.credentials.get(name),
             deadline_s=program.node.timeout_s,
         )

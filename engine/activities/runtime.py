@@ -16,7 +16,7 @@ from engine.activities.recorder import Recorder
 from engine.activities.scopes import ScopeReader
 from engine.activities.starting import Versions
 from engine.expressions import Evaluator
-from engine.nodes.ports import FilePort, HttpPort
+from engine.nodes.ports import Ports
 from models.session import Database
 from models.tenancy import TenantId, mint_tenant
 
@@ -33,8 +33,7 @@ class Runtime:
     versions: Versions
     programs: Programs
     evaluator: Evaluator
-    http: HttpPort
-    files: FilePort
+    ports: Ports
     credentials: CredentialFile
     temporal: Client
     worker: str = ""

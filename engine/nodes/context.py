@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Required, TypedDict
 
-from engine.nodes.ports import ExpressionPort, FilePort, HttpPort
+from engine.nodes.ports import Ports
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -52,9 +52,7 @@ class NodeContext:
     idempotency_key: str = ""
     upstream: Any = None
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    evaluator: ExpressionPort | None = None
-    http: HttpPort | None = None
-    files: FilePort | None = None
+    ports: Ports = field(default_factory=Ports)
     credential: Credential | None = None
     deadline_s: float = 30.0
     log_sink: Callable[[LogLevel, str, Mapping[str, Any]], None] = _discard

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from engine.errors import EXPRESSION_ERROR, INVALID_CONFIG, NodeError
+from engine.errors import EXPRESSION_ERROR, NodeError
 from engine.expressions.evaluator import Request
 from engine.expressions.parse import Expression
 from engine.expressions.templates import compile_expression
 from engine.nodes.context import NodeContext
 from engine.nodes.json_kinds import kind_of
 from engine.nodes.markers import is_field_name
-from engine.nodes.ports import ExpressionPort
+from engine.nodes.ports import ExpressionPort, required
 
 _MOST_NAMED_KEYS = 20
 
@@ -76,9 +76,7 @@ def _compile(text: str, parameter: str) -> Expression:
 
 
 def _evaluator(context: NodeContext) -> ExpressionPort:
-    if context.evaluator is None:
-        raise NodeError(f"{context.node_name}: no evaluator at hand for its expressions", code=INVALID_CONFIG)
-    return context.evaluator
+    return required(context.ports.evaluator, "evaluator")
 
 
 def _located(error: NodeError, place: str, index: int | None = None) -> NodeError:

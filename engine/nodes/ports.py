@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from engine.errors import INVALID_CONFIG, NodeError
+
+_Port = TypeVar("_Port")
 
 
 class ExpressionPort(Protocol):
@@ -107,3 +111,22 @@ class FilePort(Protocol):
     async def copy(self, tenant: str, source: str, destination: str) -> int: ...
 
     async def move(self, tenant: str, source: str, destination: str) -> int: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Ports:
+    """What one worker process has to offer its nodes; built once, the same for all of them."""
+
+    evaluator: ExpressionPort | None = None
+    http: HttpPort | None = None
+    files: FilePort | None = None
+
+
+def required(port: _Port | None, name: str) -> _Port:
+    """The port, which a node cannot do without.
+
+    Raises: NodeError INVALID_CONFIG if this worker has none.
+    """
+    if port is None:
+        raise NodeError(f"this worker has no {name}", code=INVALID_CONFIG)
+    return port

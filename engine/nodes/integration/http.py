@@ -14,7 +14,7 @@ from engine.nodes.outbound.answers import ResponseType, decode_body, failure_of,
 from engine.nodes.outbound.bodies import BodyType, encode_body, pairs
 from engine.nodes.outbound.redaction import Redaction
 from engine.nodes.outbound.signing import Secrets, secrets_of
-from engine.nodes.ports import HttpPort, HttpRequest, HttpResponse
+from engine.nodes.ports import HttpRequest, HttpResponse, required
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _MOST_REDIRECTS = 5
@@ -136,7 +136,7 @@ def _may_repeat(params: dict[str, Any]) -> bool:
 async def http(params: HttpParams, context: NodeContext) -> NodeResult:
     secrets = secrets_of(context.credential)
     try:
-        response = await _port(context).send(_request(params, context, secrets))
+        response = await required(context.ports.http, "HTTP client").send(_request(params, context, secrets))
         if not any(response.status in codes for codes in status_ranges(_as_list(params.success_codes))):
             raise failure_of(response, params.method)
         body = await _body(response, params.response_type)
@@ -217,9 +217,3 @@ def _redacted(error: NodeError, secrets: Secrets) -> NodeError:
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,
     )
-
-
-def _port(context: NodeContext) -> HttpPort:
-    if context.http is None:
-        raise NodeError("this worker has no HTTP client", code=INVALID_CONFIG)
-    return context.http

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from engine.errors import EXTERNAL_ERROR, INVALID_CONFIG, NodeError
 from engine.nodes.base import NodeContext, NodeParams, NodeResult, ResultModel, node
 from engine.nodes.param_issues import structure_error
-from engine.nodes.ports import FilePort
+from engine.nodes.ports import FilePort, required
 from engine.nodes.storage.formats import (
     Format,
     Layout,
@@ -134,9 +134,8 @@ class FileOperationResult(ResultModel):
     ],
 )
 async def file_operation(params: FileOperationParams, context: NodeContext) -> NodeResult:
-    if context.files is None:
-        raise NodeError("this worker has no files", code=INVALID_CONFIG)
-    return NodeResult(await _OPERATIONS[params.operation](params, context.tenant, context.files))
+    files = required(context.ports.files, "files")
+    return NodeResult(await _OPERATIONS[params.operation](params, context.tenant, files))
 
 
 async def _read(params: FileOperationParams, tenant: str, files: FilePort) -> dict[str, Any]:

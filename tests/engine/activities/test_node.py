@@ -28,6 +28,7 @@ from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN
 from engine.expressions import AstReferenceParser, Evaluator
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.client import HttpClient
+from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 from engine.nodes.storage.local import LocalFiles
 from models.repositories.executions import Executions, NewExecution
@@ -62,8 +63,7 @@ async def runtime(database: Database, tmp_path: Path) -> AsyncIterator[Runtime]:
             versions=Versions(database, catalogue, AstReferenceParser()),
             programs=Programs(catalogue),
             evaluator=evaluator,
-            http=http,
-            files=LocalFiles(tmp_path / "files"),
+            ports=Ports(http=http, files=LocalFiles(tmp_path / "files")),
             credentials=CredentialFile(tmp_path / "credentials.yaml"),
             temporal=cast("Client", None),  # no node asks for it
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import jsonschema
 
 from engine.expressions.evaluator import Evaluator
 from engine.nodes.base import NodeContext, NodeResult, NodeType
+from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 
 
@@ -21,14 +23,20 @@ async def run(name: str, params: dict[str, Any], evaluator: Evaluator | None = N
     """Validate as a document, parse, execute, and hold the output against the type's own schema."""
     kind = node_type(name)
     assert kind.validate_params(params, "nodes[0].params") == []
-    result = await kind.execute(kind.parse_params(params), NodeContext(evaluator=evaluator, **context))
+    result = await kind.execute(kind.parse_params(params), _context({"evaluator": evaluator, **context}))
     jsonschema.validate(result.output, kind.result_schema)
     return result
 
 
 async def opened(name: str, params: dict[str, Any], **context: Any) -> dict[str, Any]:
     kind = node_type(name)
-    return await kind.open(kind.parse_params(params), NodeContext(**context))
+    return await kind.open(kind.parse_params(params), _context(context))
+
+
+def _context(given: dict[str, Any]) -> NodeContext:
+    """A context with those of the arguments that are ports in its ports."""
+    ports = {name: given.pop(name) for name in [item.name for item in fields(Ports)] if name in given}
+    return NodeContext(ports=Ports(**ports), **given)
 
 
 def codes(name: str, params: dict[str, Any]) -> list[tuple[str, str]]:
