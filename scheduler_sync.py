@@ -20,7 +20,7 @@ from engine.activities.launching import TemporalLink, launch
 from engine.activities.starting import Versions, input_of
 from engine.errors import ConfigurationError, NotFound, StructForgeError, SystemFault
 from engine.expressions import AstReferenceParser
-from engine.nodes.registry import built_in_catalogue
+from engine.nodes.registry import catalogue_of
 from engine.settings import Settings, load_settings
 from engine.telemetry import configure_logging
 from models.repositories.executions import Executions
@@ -137,7 +137,7 @@ async def open_relay(settings: Settings) -> AsyncGenerator[Relay]:
     try:
         objects = ObjectStore.open(settings.objects_url)
         temporal = TemporalLink(address, settings.temporal.namespace, objects)
-        versions = Versions(database, built_in_catalogue(), AstReferenceParser())
+        versions = Versions(database, catalogue_of(settings), AstReferenceParser())
         yield Relay(settings, database, Values(objects), temporal, versions)
     finally:
         await database.close()

@@ -18,22 +18,35 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRu
 
 import engine
 from engine.activities.activities import Activities
+from engine.activities.clients.brokers import BrokerPool
+from engine.activities.clients.commands import RegisteredCommands
 from engine.activities.clients.credentials import CredentialFile
+from engine.activities.clients.databases import Databases
+from engine.activities.clients.isolated_python import IsolatedPython
+from engine.activities.clients.mail import MailServers
 from engine.activities.clients.objects import ObjectStore, Values
+from engine.activities.clients.payload_visits import spare_idle_visits
 from engine.activities.clients.redis_live import LiveView
+from engine.activities.clients.redis_results import ResultStore
 from engine.activities.clients.temporal import connect
+from engine.activities.generation.opening import open_models
 from engine.activities.program import Programs
 from engine.activities.recorder import Recorder
+from engine.activities.result_cache import ResultCache
 from engine.activities.runtime import Runtime
 from engine.activities.starting import Versions
+from engine.activities.stuck import StuckWatch
 from engine.errors import ConfigurationError
 from engine.expressions import AstReferenceParser, Evaluator
+from engine.expressions.script_pool import ScriptPool
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.client import HttpClient
+from engine.nodes.plugins.processes import PluginProcesses
 from engine.nodes.ports import Ports
-from engine.nodes.registry import built_in_catalogue
+from engine.nodes.registry import catalogue_of
+from engine.nodes.scripting.runtimes import MontyScripts, Scripts
 from engine.nodes.storage.local import LocalFiles
-from engine.settings import Settings, load_settings
+from engine.settings import ScriptSettings, Settings, load_settings
 from engine.telemetry import configure_logging
 from engine.workflows.execution import ExecutionWorkflow
 from engine.workflows.shard import ShardWorkflow
@@ -53,10 +66,12 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.database.url.get_secret_value(), pool_size=settings.database.pool_size)
         stack.push_async_callback(database.close)
-        live = None
+        live, kept = None, None
         if settings.redis.url is not None:
             live = LiveView.open(settings.redis.url.get_secret_value())
             stack.push_async_callback(live.close)
+            kept = ResultStore.open(settings.redis.url.get_secret_value())
+            stack.push_async_callback(kept.close)
         recorder = Recorder(
             database, live=live, max_delay_ms=settings.recorder.max_delay_ms, max_rows=settings.recorder.max_rows
         )
@@ -69,33 +84,65 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
                 memory_bytes=limits.expression_memory_bytes,
             )
         )
-        http = HttpClient(HttpPolicy(allowed_hosts=settings.http.allowed_hosts))
+        http_policy = HttpPolicy(allowed_hosts=settings.http.allowed_hosts)
+        http = HttpClient(http_policy)
         stack.push_async_callback(http.aclose)
+        brokers = await stack.enter_async_context(BrokerPool(http_policy))
+        databases = await stack.enter_async_context(Databases(settings.files_root, http_policy))
         objects = ObjectStore.open(settings.objects_url)
-        catalogue = built_in_catalogue()
+        values = Values(objects)
+        plugins = PluginProcesses()
+        stack.push_async_callback(plugins.close)
+        credentials = CredentialFile(settings.credentials_file)
+        models = await stack.enter_async_context(open_models(settings, database, credentials))
+        catalogue = catalogue_of(settings)
         yield Runtime(
             database=database,
             recorder=recorder,
-            values=Values(objects),
+            values=values,
             versions=Versions(database, catalogue, AstReferenceParser()),
             programs=Programs(catalogue),
             evaluator=evaluator,
-            ports=Ports(evaluator=evaluator, http=http, files=LocalFiles(settings.files_root)),
-            credentials=CredentialFile(settings.credentials_file),
+            ports=Ports(
+                brokers=brokers,
+                databases=databases,
+                mail=MailServers(http_policy),
+                scripts=await _open_scripts(settings.scripts, stack),
+                commands=RegisteredCommands(settings.commands_file),
+                evaluator=evaluator,
+                models=models,
+                http=http,
+                files=LocalFiles(settings.files_root),
+                plugins=plugins,
+            ),
+            credentials=credentials,
+            live=live,
             temporal=await connect(settings.temporal.address, settings.temporal.namespace, objects),
             worker=f"{socket.gethostname()}:{os.getpid()}",
             inline_limit=limits.inline_output_bytes,
+            results=None if kept is None else ResultCache(kept, values),
         )
 
 
-def build_worker(settings: Settings, runtime: Runtime) -> Worker:
-    """The Temporal worker of this process. The interpreter runs unsandboxed: a lint and import contracts guard it."""
+async def _open_scripts(settings: ScriptSettings, stack: AsyncExitStack) -> Scripts:
+    pool = await stack.enter_async_context(ScriptPool(processes=settings.processes))
+    isolated = IsolatedPython(size=settings.max_isolated, tmp_bytes=settings.tmp_bytes) if settings.cpython else None
+    return Scripts(settings, MontyScripts(pool), isolated)
+
+
+def build_worker(settings: Settings, runtime: Runtime, *, queue: str | None = None) -> Worker:
+    """The Temporal worker of this process. The interpreter runs unsandboxed: a lint and import contracts guard it.
+
+    With `queue` it serves that task queue of nodes, and no executions.
+    """
+    spare_idle_visits()
     options = settings.worker
+    activities = Activities(runtime)
     return Worker(
         runtime.temporal,
-        task_queue=options.task_queue,
-        workflows=WORKFLOWS,
-        activities=Activities(runtime).all(),
+        task_queue=options.task_queue if queue is None else queue,
+        workflows=WORKFLOWS if queue is None else [],
+        activities=activities.all() if queue is None else [activities.execute_node],
         workflow_runner=UnsandboxedWorkflowRunner(),
         identity=runtime.worker,
         max_cached_workflows=options.max_cached_workflows,
@@ -133,21 +180,27 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 async def serve(settings: Settings, *, ready: asyncio.Event | None = None) -> None:
-    """Work until SIGTERM or SIGINT, then hand back what runs and write what is recorded."""
+    """Work until SIGTERM or SIGINT, then hand back what runs and write what is recorded.
+
+    With `worker.queues` the process serves the nodes of those task queues alone, and no executions.
+    """
     configure_logging("worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_runtime(settings) as runtime, build_worker(settings, runtime):
+    async with open_runtime(settings) as runtime, AsyncExitStack() as workers:
+        for queue in settings.worker.queues or [None]:
+            await workers.enter_async_context(build_worker(settings, runtime, queue=queue))
         settle_memory()
         if ready is not None:
             ready.set()
-        await stop.wait()
+        with StuckWatch(settings.worker.stuck_after_s):
+            await stop.wait()
 
 
 def main() -> None:

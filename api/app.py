@@ -9,7 +9,10 @@ import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
 
 from api.access import authorise
+from api.ai_models.endpoints import router as ai_models
+from api.approvals.endpoints import router as approvals
 from api.body_limit import BodyLimit
+from api.budgets.endpoints import router as budgets
 from api.errors import install_error_handlers
 from api.executions.endpoints import router as executions
 from api.first_tenant import ensure_first_tenant
@@ -18,13 +21,14 @@ from api.node_types.endpoints import router as node_types
 from api.permissions import check_declared
 from api.resources import Resources, open_resources
 from api.system.endpoints import router as system
+from api.usage.endpoints import router as usage
 from api.workflows.endpoints import router as workflows
 from engine.errors import ConfigurationError
 from engine.settings import Settings
 from engine.telemetry import configure_logging
 
 PREFIX = "/api/v1"
-ROUTERS: tuple[APIRouter, ...] = (workflows, executions, node_types, me)
+ROUTERS: tuple[APIRouter, ...] = (workflows, executions, approvals, node_types, me, ai_models, budgets, usage)
 GRACE_S = 10  # what still runs when the server is told to stop may take this long
 
 

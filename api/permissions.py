@@ -26,6 +26,11 @@ class Permission(StrEnum):
     WORKFLOW_RUN = "workflow:run"
     EXECUTION_READ = "execution:read"
     EXECUTION_CONTROL = "execution:control"
+    AI_MODEL_READ = "ai_model:read"
+    AI_MODEL_WRITE = "ai_model:write"
+    BUDGET_READ = "budget:read"
+    BUDGET_WRITE = "budget:write"
+    USAGE_READ = "usage:read"
 
 
 def requires(*permissions: Permission) -> Callable[[Endpoint], Endpoint]:
@@ -50,11 +55,16 @@ def check_declared(routers: Iterable[APIRouter]) -> None:
         raise ConfigurationError(f"these routes declare no permission: {', '.join(bare)}")
 
 
+def grants(scopes: Sequence[str], permission: Permission) -> bool:
+    """Whether one of the scopes grants the permission."""
+    resource = permission.partition(":")[0]
+    return bool({"*", f"{resource}:*", permission.value}.intersection(scopes))
+
+
 def check_granted(permissions: Sequence[Permission], scopes: Sequence[str]) -> None:
     """Raises: AccessDenied naming the permission that no scope grants."""
     for permission in permissions:
-        resource = permission.partition(":")[0]
-        if not {"*", f"{resource}:*", permission.value}.intersection(scopes):
+        if not grants(scopes, permission):
             raise AccessDenied(f"the API key lacks the scope {permission.value}", details={"scope": permission.value})
 
 

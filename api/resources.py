@@ -17,7 +17,7 @@ from engine.activities.starting import Versions
 from engine.dag.limits import Limits
 from engine.errors import ConfigurationError
 from engine.expressions import AstReferenceParser
-from engine.nodes.registry import Catalogue, built_in_catalogue
+from engine.nodes.registry import Catalogue, catalogue_of
 from engine.settings import Settings
 from models.session import Database
 
@@ -66,7 +66,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
         sign_in = SignIn(database)
         stack.push_async_callback(sign_in.close)
         objects = ObjectStore.open(settings.objects_url)
-        catalogue, parser = built_in_catalogue(), AstReferenceParser()
+        catalogue, parser = catalogue_of(settings), AstReferenceParser()
         yield Resources(
             settings=settings,
             database=database,

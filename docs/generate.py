@@ -6,25 +6,39 @@ python docs/generate.py --check    only says what differs; exit code 1 if anythi
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from engine import errors
 from engine.dag.validate.codes import CODES
 from engine.nodes.node_type import NodeType
+from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 from engine.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+EXAMPLES = ROOT / "examples" / "nodes"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 MADE = "<!-- Made by docs/generate.py: change the source, not this page. -->\n\n"
-WARNINGS = frozenset({"ASSIGN_RACE", "THEN_WITHOUT_RETRY", "ERROR_EDGE_NEVER_LIVE", "UNREACHABLE_CASE"})
-EITHER = frozenset({"EMPTY_BODY", "LOOP_TOO_LONG"})
+WARNINGS = frozenset(
+    {
+        "ASSIGN_RACE",
+        "CACHE_OF_EFFECTS",
+        "CACHE_UNUSED",
+        "ERROR_EDGE_NEVER_LIVE",
+        "THEN_WITHOUT_RETRY",
+        "UNREACHABLE_CASE",
+    }
+)
+EITHER = frozenset({"EMPTY_BODY", "INVALID_PARAM", "LOOP_TOO_LONG"})
 
 
 def pages() -> dict[Path, str]:
@@ -57,12 +71,51 @@ def node_pages() -> dict[Path, str]:
     """One page a node type, and their list."""
     types = built_in_catalogue().types()
     folder = DOCS / "nodes"
-    found = {folder / f"{item.type}.md": MADE + item.documentation.rstrip() + "\n" for item in types}
+    found = {folder / f"{item.type}.md": _node_page(item) for item in types}
     rows = [f"| [{item.type}]({item.type}.md) | {item.category} | {item.kind} | {_first(item)} |" for item in types]
     head = ["# Node types", "", _KINDS, "", "| type | category | kind | what it does |", "| --- | --- | --- | --- |"]
     found[folder / "README.md"] = MADE + "\n".join([*head, *rows, "", _COMMON])
     return found
 
+
+def _node_page(node_type: NodeType) -> str:
+    """What the type says of itself, how it fails, and the document that tests run."""
+    parts = [node_type.documentation.rstrip(), "", *_errors(node_type)]
+    path = EXAMPLES / f"{node_type.type}.yaml"
+    if path.exists():  # an installed plugin brings none
+        link = f"[examples/nodes/{path.name}](../../examples/nodes/{path.name})"
+        document = path.read_text("utf-8").rstrip()
+        parts += ["## A whole workflow", "", f"{link}, which the tests run:", "", "```yaml", document, "```", ""]
+    return MADE + "\n".join(parts)
+
+
+def _errors(node_type: NodeType) -> list[str]:
+    if node_type.kind == "trigger":
+        return []
+    names = [f"[{code}](../errors/{code}.md)" for code in error_codes(node_type)]
+    return ["## Errors", "", f"It may fail with {', '.join(names)}.", ""]
+
+
+def error_codes(node_type: NodeType) -> list[str]:
+    """Codes of which the type's module, its ports and the packages that it imports speak, and those of every node."""
+    module = inspect.getmodule(node_type.executor or node_type.opener)
+    assert module is not None
+    text = inspect.getsource(module)
+    ports = get_type_hints(Ports)
+    for name in sorted(set(_PORT.findall(text))):
+        text += "".join(inspect.getsource(kind) for kind in get_args(ports[name]) if kind is not type(None))
+    for name in sorted(set(_IMPORT.findall(text))):
+        place = ROOT / "engine" / "nodes" / name
+        own = [] if name in _SHARED else [place.with_suffix(".py")]
+        text += "".join(path.read_text("utf-8") for path in (sorted(place.glob("*.py")) if place.is_dir() else own))
+    return sorted({*_OF_EVERY_NODE, *(code for code in _CODES if re.search(rf"\b{code}\b", text))})
+
+
+_IMPORT = re.compile(r"^from engine\.nodes\.(\w+)", re.MULTILINE)
+_PORT = re.compile(r"context\.ports\.(\w+)")
+_SHARED = frozenset({"base", "context", "markers", "node_type", "param_issues", "ports", "registry"})
+_OF_EVERY_NODE = (errors.EXPRESSION_ERROR, errors.INVALID_CONFIG, errors.TIMEOUT)
+_CODES = [value for name, value in vars(errors).items() if name.isupper() and isinstance(value, str)]
 
 _KINDS = """*Local* nodes run together inside one activity of the engine. *I/O* nodes are one Temporal activity each.
 *Durable* nodes wait in Temporal. *Containers* run a nested graph. `structforge node show TYPE` prints these pages."""
@@ -81,7 +134,8 @@ _COMMON = """## Keys that every node has
 | `on_error`, `then` | `fail`, `retry`, `continue` or `skip`; what follows the last attempt |
 | `join` | `all` (default) or `any`: when a node with several incoming edges starts |
 | `isolate` | run this node in an activity of its own |
-| `credential`, `cache` | named in the document; this version stores neither credentials nor cached results |
+| `credential` | name of the operator's credential that the node uses; the document never holds a secret |
+| `cache` | `ttl`: for so long (1s to 30d) the same call takes the result that is there; failures are never kept |
 """
 
 

@@ -19,6 +19,7 @@ RECORD_ROWS = "record_rows"
 STORE_VALUE = "store_value"
 OPEN_CHILD = "open_child"
 AWAIT_CHILD = "await_child"
+RECORD_APPROVAL = "record_approval"
 
 ATTRIBUTE_TENANT = "StructForgeTenant"
 ATTRIBUTE_WORKFLOW = "StructForgeWorkflow"
@@ -34,6 +35,7 @@ PAUSE = "pause"
 RESUME = "resume"
 SKIP = "skip"
 RETRY_NOW = "retry_now"
+APPROVE = "approve"
 STATE = "state"
 CHILD_COMMAND = "command"
 
@@ -61,14 +63,18 @@ class ExecutionMeta:
     started_at: float = 0.0
     attempt: int = 1
     depth: int = 0  # executions above this one, through `workflow` nodes
+    started_by: str = ""  # the person who started it, or its outermost parent; "" if no person did
 
 
 @dataclass(slots=True)
 class ExecutionInput:
-    """Input of the Temporal workflow of an execution; `state` is set when it has continued as new."""
+    """Input of the Temporal workflow of an execution; `state` is set when it has continued as new.
+
+    `plan` is packed (`engine.dag.packing`); in older histories it is the plan's wire form.
+    """
 
     meta: dict[str, Any]
-    plan: dict[str, Any]
+    plan: str | dict[str, Any]
     input: dict[str, Any]
     trigger: int | None = None
     trigger_output: dict[str, Any] | None = None
@@ -84,7 +90,7 @@ class ShardInput:
     """
 
     meta: dict[str, Any]
-    plan: dict[str, Any]
+    plan: str | dict[str, Any]
     node: int
     iteration: list[int]
     generation: int
@@ -148,6 +154,7 @@ class NodeRequest:
     attempts: int = 0
     again: bool = False
     closing: dict[str, Any] | None = None
+    budget_approved: bool = False  # people let the node pass a budget that it had asked over
 
 
 @dataclass(slots=True)
@@ -240,10 +247,40 @@ class AwaitReply:
 
 
 @dataclass(slots=True)
+class ApprovalRequest:
+    """An approval as it stands now, for its row. `asked` is what opening it found (`engine.dag.control.approval`).
+
+    `status` is open, approved, rejected, timeout or cancelled. Times are seconds since the epoch, `closed_at` 0 while
+    it is open.
+    """
+
+    meta: dict[str, Any]
+    path: str
+    type: str
+    iteration: list[int]
+    generation: int
+    asked: dict[str, Any]
+    status: str
+    decisions: list[Any]
+    opened_at: float
+    closed_at: float = 0.0
+    attempts: int = 1  # of the node
+
+
+@dataclass(slots=True)
 class Command:
-    """A person's word for a running execution or shard: pause, resume, skip, retry_now."""
+    """A person's word for a running execution or shard: pause, resume, skip, retry_now, approve.
+
+    `approve` has `decision` (approved or rejected), `by`, `form` (a Value) and `comment`; `approval` is the id of the
+    row that the person saw, so that a word never counts for another asking of the same node.
+    """
 
     name: str
     path: str = ""
     iteration: list[int] = field(default_factory=list[int])
     output: dict[str, Any] | None = None
+    decision: str = ""
+    by: str = ""
+    form: dict[str, Any] | None = None
+    comment: str = ""
+    approval: str = ""

@@ -30,6 +30,8 @@ EXECUTION_FAILED = "EXECUTION_FAILED"
 CANCELLED = "CANCELLED"
 BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
 OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+INVALID_ANSWER = "INVALID_ANSWER"
+CONTENT_FILTERED = "CONTENT_FILTERED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ class NodeError(StructForgeError):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as it is recorded and as expressions see it."""
-        return {"code": self.code, "message": self.message, "details": self.details, "retryable": self.retryable}
+        details = self.details
+        if self.retry_after_s is not None:  # the next attempt waits for so long
+            details = {**details, "retry_after_s": self.retry_after_s}
+        return {"code": self.code, "message": self.message, "details": details, "retryable": self.retryable}
 
 
 class SystemFault(StructForgeError):

@@ -12,10 +12,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from engine.errors import ConfigurationError
@@ -24,6 +24,10 @@ ENV_PREFIX = "STRUCTFORGE_"
 ENV_DELIMITER = "__"
 MASK = "**********"
 CLIENT_VARIABLES = frozenset({"STRUCTFORGE_URL", "STRUCTFORGE_DEBUG"})  # of the command line alone, no settings
+
+
+# Also the name of a log file of the embedded stack.
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
 
 
 class Section(BaseModel):
@@ -101,6 +105,9 @@ class WorkerSettings(Section):
     max_cached_workflows: int = Field(default=1000, ge=0)
     evaluator_processes: int = Field(default=2, gt=0)
     graceful_shutdown_s: float = Field(default=30, ge=0)
+    routes: dict[str, QueueName] = {}
+    queues: list[QueueName] = []
+    stuck_after_s: float = Field(default=60, ge=0)
 
 
 class LimitSettings(Section):
@@ -141,6 +148,36 @@ class CredentialSettings(Section):
     file: Path | None = None
 
 
+class PluginSettings(Section):
+    """`folder` holds plugins, each a folder with a plugin.toml; by default the folder `plugins` in the data folder."""
+
+    folder: Path | None = None
+
+
+class ScriptSettings(Section):
+    """Scripts of the node type `script`. `processes` run the sandboxed interpreter, at most `max_isolated` scripts run
+    in the isolation of `cpython` at a time, each with a /tmp of `tmp_bytes` (0 is none)."""
+
+    processes: int = Field(default=4, gt=0)
+    max_timeout_s: float = Field(default=60, gt=0)
+    max_memory_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
+    cpython: bool = False
+    max_isolated: int = Field(default=4, gt=0)
+    tmp_bytes: int = Field(default=16 * 1024 * 1024, ge=0)
+
+
+class CommandSettings(Section):
+    """`file` registers the commands of `system_command`; by default `commands.yaml` in the data folder."""
+
+    file: Path | None = None
+
+
+class AiSettings(Section):
+    """`models_file` holds AI models for all tenants; by default `ai-models.yaml` in the data folder."""
+
+    models_file: Path | None = None
+
+
 class _TemporalAddressSource(PydanticBaseSettingsSource):
     """`TEMPORAL_ADDRESS`, weaker than `STRUCTFORGE_TEMPORAL__ADDRESS`."""
 
@@ -179,6 +216,10 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     files: FileSettings = FileSettings()
     credentials: CredentialSettings = CredentialSettings()
+    ai: AiSettings = AiSettings()
+    plugins: PluginSettings = PluginSettings()
+    scripts: ScriptSettings = ScriptSettings()
+    commands: CommandSettings = CommandSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -211,6 +252,21 @@ class Settings(BaseSettings):
         """The file of the operator's credentials, with the default filled in; absolute."""
         return (self.credentials.file or self.data_dir / "credentials.yaml").expanduser().absolute()
 
+    @property
+    def plugins_folder(self) -> Path:
+        """The folder of plugins, with the default filled in; absolute."""
+        return (self.plugins.folder or self.data_dir / "plugins").expanduser().absolute()
+
+    @property
+    def commands_file(self) -> Path:
+        """The file that registers commands, with the default filled in; absolute."""
+        return (self.commands.file or self.data_dir / "commands.yaml").expanduser().absolute()
+
+    @property
+    def ai_models_file(self) -> Path:
+        """The file of the operator's AI models, with the default filled in; absolute."""
+        return (self.ai.models_file or self.data_dir / "ai-models.yaml").expanduser().absolute()
+
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """A checked copy with `changes` (nested dicts) laid over these settings."""
         merged = _merge(self.model_dump(exclude_unset=True), changes)
@@ -226,6 +282,7 @@ class Settings(BaseSettings):
         tree = cast("dict[str, Any]", _redact(self.model_dump(mode="python")))
         tree["objects"]["url"] = _redact_url(self.objects_url)
         tree["files"]["root"] = str(self.files_root)
+        tree["plugins"]["folder"] = str(self.plugins_folder)
         return tree
 
 
@@ -277,7 +334,8 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = prefix + key.upper()
-        if isinstance(value, Mapping):
+        # A mapping inside a section is one variable, as JSON.
+        if isinstance(value, Mapping) and ENV_DELIMITER not in prefix:
             yield from _leaves(cast("Mapping[str, Any]", value), name + ENV_DELIMITER)
         else:
             yield name, value

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx2
 
+from api.approvals.schemas import ApprovalReply
 from api.executions.schemas import ExecutionDetail, ExecutionReply, NodeExecutionReply
 from api.me.schemas import MeReply
 from api.node_types.schemas import NodeTypeReply
@@ -26,6 +27,7 @@ from api.workflows.schemas import Validation, WorkflowDetail, WorkflowReply
 from structforge.client_calls import Call, Reply, calls, error_of, unreachable
 
 __all__ = [
+    "ApprovalReply",
     "AsyncClient",
     "Client",
     "ExecutionDetail",
@@ -202,6 +204,39 @@ class Client:
         """Try a node that waits for its next attempt at once."""
         self._send(calls.retry_node(execution_id, path, iteration or []))
 
+    # ---- approvals
+
+    def approvals(
+        self,
+        *,
+        status: str | None = None,
+        execution_id: Id | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[ApprovalReply]:
+        """Newest first; `status` may be several, with commas, such as open."""
+        return self._send(calls.approvals(status=status, execution_id=execution_id, cursor=cursor, limit=limit))
+
+    def approval(self, approval_id: Id) -> ApprovalReply:
+        return self._send(calls.approval(approval_id))
+
+    def decide(self, approval_id: Id, decision: str, *, form: Any = None, comment: str = "") -> ApprovalReply:
+        """Say approved or rejected."""
+        return self._send(calls.decide(approval_id, decision, form, comment))
+
+    def decide_node(
+        self,
+        execution_id: Id,
+        path: str,
+        decision: str,
+        *,
+        form: Any = None,
+        comment: str = "",
+        iteration: list[int] | None = None,
+    ) -> ApprovalReply:
+        """Say approved or rejected to the node of an execution that waits."""
+        return self._send(calls.decide_node(execution_id, path, decision, form, comment, iteration or []))
+
 
 class AsyncClient:
     """The same as `Client`, for asyncio."""
@@ -366,6 +401,39 @@ class AsyncClient:
     async def retry_node(self, execution_id: Id, path: str, *, iteration: list[int] | None = None) -> None:
         """Try a node that waits for its next attempt at once."""
         await self._send(calls.retry_node(execution_id, path, iteration or []))
+
+    # ---- approvals
+
+    async def approvals(
+        self,
+        *,
+        status: str | None = None,
+        execution_id: Id | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[ApprovalReply]:
+        """Newest first; `status` may be several, with commas, such as open."""
+        return await self._send(calls.approvals(status=status, execution_id=execution_id, cursor=cursor, limit=limit))
+
+    async def approval(self, approval_id: Id) -> ApprovalReply:
+        return await self._send(calls.approval(approval_id))
+
+    async def decide(self, approval_id: Id, decision: str, *, form: Any = None, comment: str = "") -> ApprovalReply:
+        """Say approved or rejected."""
+        return await self._send(calls.decide(approval_id, decision, form, comment))
+
+    async def decide_node(
+        self,
+        execution_id: Id,
+        path: str,
+        decision: str,
+        *,
+        form: Any = None,
+        comment: str = "",
+        iteration: list[int] | None = None,
+    ) -> ApprovalReply:
+        """Say approved or rejected to the node of an execution that waits."""
+        return await self._send(calls.decide_node(execution_id, path, decision, form, comment, iteration or []))
 
 
 def _headers(api_key: str) -> dict[str, str]:

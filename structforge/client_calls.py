@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx2
 from pydantic import BaseModel, TypeAdapter
 
+from api.approvals.schemas import ApprovalReply
 from api.executions.schemas import ExecutionDetail, ExecutionReply, NodeExecutionReply
 from api.me.schemas import MeReply
 from api.node_types.schemas import NodeTypeReply
@@ -181,6 +182,22 @@ class Calls:
 
     def retry_node(self, execution_id: Id, path: str, iteration: list[int]) -> Call[None]:
         return Call("POST", _node_path(execution_id, path, "retry"), _nothing, json={"iteration": iteration})
+
+    def approvals(self, **params: Any) -> Call[Page[ApprovalReply]]:
+        return Call("GET", f"{_PREFIX}/approvals", _model(Page[ApprovalReply]), params=params)
+
+    def approval(self, approval_id: Id) -> Call[ApprovalReply]:
+        return Call("GET", f"{_PREFIX}/approvals/{_part(approval_id)}", _model(ApprovalReply))
+
+    def decide(self, approval_id: Id, decision: str, form: Any, comment: str) -> Call[ApprovalReply]:
+        body = {"decision": decision, "form": form, "comment": comment}
+        return Call("POST", f"{_PREFIX}/approvals/{_part(approval_id)}", _model(ApprovalReply), json=body)
+
+    def decide_node(
+        self, execution_id: Id, path: str, decision: str, form: Any, comment: str, iteration: list[int]
+    ) -> Call[ApprovalReply]:
+        body = {"decision": decision, "form": form, "comment": comment, "iteration": iteration}
+        return Call("POST", _node_path(execution_id, path, "approve"), _model(ApprovalReply), json=body)
 
 
 calls = Calls()

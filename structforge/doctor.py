@@ -17,6 +17,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from engine.errors import StructForgeError
+from engine.nodes.plugins.discovery import Plugin
+from engine.nodes.registry import catalogue_of
 from engine.settings import Settings
 from models.migrations import at_head
 from structforge.devstack import folder
@@ -45,7 +47,7 @@ async def diagnose(settings: Settings) -> list[Check]:
     local = [_python(), *_programs(settings), _data_folder(settings.data_dir), _disk(settings.data_dir)]
     ports = _ports(settings, running)
     reach = await asyncio.gather(*(probe for probe in _reach(settings, running)))
-    return [*local, *ports, *reach]
+    return [*local, *ports, *_plugins(settings), *reach]
 
 
 def _addresses(running: folder.RunningServer, settings: Settings) -> dict[str, dict[str, str | None]]:
@@ -96,6 +98,23 @@ def _disk(data_dir: Path) -> Check:
 
 def _nearest_existing(path: Path) -> Path:
     return next(part for part in (path, *path.parents) if part.is_dir())
+
+
+def _plugins(settings: Settings) -> list[Check]:
+    """One line a plugin, and one for each route that leads nowhere."""
+    catalogue = catalogue_of(settings)
+    return [
+        *(_plugin(plugin) for plugin in catalogue.plugins),
+        *(Check("routes", False, problem.message, problem.hint) for problem in catalogue.route_problems),
+    ]
+
+
+def _plugin(plugin: Plugin) -> Check:
+    name = f"plugin {plugin.name}"
+    if plugin.problems:
+        hint = next((problem.hint for problem in plugin.problems if problem.hint), "")
+        return Check(name, False, "; ".join(problem.message for problem in plugin.problems), hint)
+    return Check(name, True, f"{plugin.version} with {' '.join(item.type for item in plugin.types)}".strip())
 
 
 def _ports(settings: Settings, running: folder.RunningServer | None) -> list[Check]:

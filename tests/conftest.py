@@ -12,6 +12,9 @@ import pytest_asyncio
 from engine.settings import Settings
 from tests.engine.workflows.effects import Effects
 from tests.engine.workflows.lab import Lab, Stack, open_effects, open_servers, open_short_histories, open_stack
+from tests.servers.nats import nats as nats
+from tests.servers.rabbitmq import rabbitmq as rabbitmq
+from tests.servers.valkey import locked_valkey as locked_valkey
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

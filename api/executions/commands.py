@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.executions.starting import launch_row
@@ -97,7 +97,14 @@ async def _open_execution(resources: Resources, tenant: TenantId, execution_id: 
 
 
 async def _command(resources: Resources, tenant: TenantId, execution_id: UUID, command: Command) -> bool:
-    handle = await resources.temporal.handle(tenant, execution_id)
+    return await send(await resources.temporal.handle(tenant, execution_id), command)
+
+
+async def send(handle: WorkflowHandle[Any, Any], command: Command) -> bool:
+    """Ask the Temporal workflow of an execution or shard; what it answers.
+
+    Raises: Conflict (EXECUTION_CLOSED) if it has ended; SystemFault if nobody answers.
+    """
     try:
         with translated_rpc_faults():
             return bool(await handle.execute_update(UPDATE, command, rpc_timeout=UPDATE_TIMEOUT))

@@ -24,6 +24,7 @@ from api.executions.schemas import (
 )
 from api.executions.starting import Order
 from api.executions.waiting import wait_for_end
+from api.people import person_of
 from api.permissions import Permission, requires
 from api.resources import Held, Resources
 from api.schemas import Page
@@ -65,7 +66,8 @@ async def execute_workflow(
     given = body or StartRequest()
     version = await starting.published_version(resources, caller.tenant, workflow_id, given.version)
     asked = [workflow_id, given.model_dump()]
-    order = Order(given.input, given.trigger, given.metadata, given.priority, idempotency_key, asked)
+    by = person_of(caller).id
+    order = Order(given.input, given.trigger, given.metadata, given.priority, idempotency_key, asked, by)
     created = await starting.start(resources, caller.tenant, version, order)
     return await _started(response, resources, caller, created, mode, wait_s)
 
@@ -86,7 +88,8 @@ async def execute_document(
     checked = await check_document(resources, body.document)
     saved = await save_for_start(resources, caller.tenant, checked)
     version = await resources.versions.get(caller.tenant, saved.id)
-    order = Order(body.input, body.trigger, body.metadata, body.priority, idempotency_key, body.model_dump())
+    by = person_of(caller).id
+    order = Order(body.input, body.trigger, body.metadata, body.priority, idempotency_key, body.model_dump(), by)
     created = await starting.start(resources, caller.tenant, version, order)
     return await _started(response, resources, caller, created, mode, wait_s)
 
@@ -182,7 +185,8 @@ async def rerun_execution(
 ) -> ExecutionDetail:
     """A new execution that repeats this one from a node on; everything before it keeps its outcome."""
     given = body or RerunRequest()
-    order = Order(given.input, key=idempotency_key, asked=[execution_id, given.model_dump(exclude_unset=True)])
+    asked = [execution_id, given.model_dump(exclude_unset=True)]
+    order = Order(given.input, key=idempotency_key, asked=asked, by=person_of(caller).id)
     new_input = "input" in given.model_fields_set
     created = await rerunning.rerun(resources, caller.tenant, execution_id, given.from_node, order, new_input=new_input)
     return await _started(response, resources, caller, created, "async", 0)

@@ -30,14 +30,16 @@ async def rerun(
     if from_node is not None:
         _check_node(version, from_node)
     given = await _stored_input(resources, tenant, version, order) if new_input else model.input
-    new = _new_execution(model, from_node, given, len(version.plan.nodes))
+    new = _new_execution(model, from_node, given, len(version.plan.nodes), order.by)
     created = await Executions(resources.database).create_execution(tenant, new, request=order.once("rerun"))
     if created.is_new:
         await launch_row(resources, tenant, created.execution)
     return created
 
 
-def _new_execution(model: Execution, from_node: str | None, given: Value | None, node_total: int) -> NewExecution:
+def _new_execution(
+    model: Execution, from_node: str | None, given: Value | None, node_total: int, by: str
+) -> NewExecution:
     return NewExecution(
         workflow_id=model.workflow_id,
         version_id=model.version_id,
@@ -50,6 +52,7 @@ def _new_execution(model: Execution, from_node: str | None, given: Value | None,
         node_total=node_total,
         priority=model.priority,
         labels=model.labels,
+        started_by=by,
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas import Reply, Request
+from api.schemas import Money, Reply, Request
 
 Label = Annotated[str, StringConstraints(max_length=500)] | bool | int | float
 Labels = Annotated[
@@ -75,6 +75,7 @@ class ExecutionReply(Reply):
     parent_execution_id: UUID | None
     rerun_of: UUID | None
     rerun_from: str | None
+    started_by: str = Field(default="", description="The person who started it; empty if no person did")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -95,6 +96,18 @@ class ExecutionDetail(ExecutionReply):
     output_bytes: int = 0
     output_omitted: bool = False
     nodes: dict[str, int] = Field(default_factory=dict[str, int])
+
+
+class NodeUsage(Reply):
+    """What the AI calls of a node execution used; `model` and `provider` are null if there were several."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    images: int
+    cost: Money | None
+    model: str | None
+    provider: str | None
 
 
 class NodeExecutionReply(Reply):
@@ -119,4 +132,5 @@ class NodeExecutionReply(Reply):
     duration_ms: float | None
     worker: str | None
     cached: bool
+    usage: NodeUsage | None = Field(default=None, description="What its AI calls used, over all attempts")
     seq: int

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from api.executions.data import Allowance, shown_data
-from api.executions.schemas import ExecutionDetail, ExecutionReply, NodeExecutionReply
+from api.executions.schemas import ExecutionDetail, ExecutionReply, NodeExecutionReply, NodeUsage
+from api.executions.usage import usage_of_nodes
 from api.resources import Resources
 from models.repositories.executions import ExecutionFilter, Executions
 from models.repositories.node_executions import NodeExecutions
@@ -76,11 +77,14 @@ async def list_nodes(
         tenant, execution_id, node_path=path, status=status, after=after, limit=limit + 1
     )
     allowance = Allowance.of(full=full)
-    items = [await _node_reply(resources, tenant, row, allowance) for row in rows[:limit]]
+    used = await usage_of_nodes(resources, tenant, execution_id, rows[:limit])
+    items = [await _node_reply(resources, tenant, row, allowance, used.get(row.key)) for row in rows[:limit]]
     return items, rows[limit - 1].key if len(rows) > limit else None
 
 
-async def _node_reply(resources: Resources, tenant: TenantId, row: NodeRow, allowance: Allowance) -> NodeExecutionReply:
+async def _node_reply(
+    resources: Resources, tenant: TenantId, row: NodeRow, allowance: Allowance, usage: NodeUsage | None
+) -> NodeExecutionReply:
     return NodeExecutionReply(
         path=row.node_path,
         type=row.node_type,
@@ -98,6 +102,7 @@ async def _node_reply(resources: Resources, tenant: TenantId, row: NodeRow, allo
         duration_ms=row.duration_ms,
         worker=row.worker,
         cached=row.cached,
+        usage=usage,
         seq=row.seq,
         **await shown_data(resources, tenant, "output", row.output, allowance),
     )

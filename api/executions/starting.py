@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class Order:
     priority: int | None = None
     key: str | None = None
     asked: Any = None
+    by: str = ""  # the person
 
     def once(self, kind: str) -> IdempotentRequest | None:
         """The order as a request that may be repeated, None without a key."""
@@ -67,7 +69,7 @@ async def start(resources: Resources, tenant: TenantId, version: CompiledVersion
     Raises: ValidationFailed if the input or trigger does not fit; Conflict if the key was used for another request.
     """
     trigger = choose_trigger(version.plan, order.trigger)
-    data = check_input(version.spec, order.input)
+    data = check_input(version.spec, _given(resources, version, trigger, order.input))
     limit = resources.settings.limits.inline_output_bytes
     new = NewExecution(
         workflow_id=version.workflow_id,
@@ -79,11 +81,24 @@ async def start(resources: Resources, tenant: TenantId, version: CompiledVersion
         node_total=len(version.plan.nodes),
         priority=order.priority or version.spec.settings.priority,
         labels=order.labels,
+        started_by=order.by,
     )
     created = await Executions(resources.database).create_execution(tenant, new, request=order.once("execute"))
     if created.is_new:
         await launch_row(resources, tenant, created.execution)
     return created
+
+
+def _given(resources: Resources, version: CompiledVersion, trigger: PlanNode | None, given: Any) -> Any:
+    """The input of a start by hand; a webhook, timer or event adds what the outside world would have given.
+
+    Raises: ValidationFailed if the trigger cannot give that.
+    """
+    kind = None if trigger is None else resources.catalogue.get(trigger.type)
+    if trigger is None or kind is None or kind.by_hand is None:
+        return given
+    params = next(node.params for node in version.spec.nodes if node.id == trigger.id)
+    return kind.data_by_hand(params, given, datetime.now(UTC))
 
 
 async def launch_row(resources: Resources, tenant: TenantId, execution: Execution) -> bool:

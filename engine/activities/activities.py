@@ -11,6 +11,7 @@ from uuid import UUID
 
 from temporalio import activity
 
+from engine.activities.approvals import record_approval
 from engine.activities.children import await_child, open_child
 from engine.activities.failures import system_fault, worker_leaves
 from engine.activities.heartbeat import Heartbeats
@@ -23,9 +24,11 @@ from engine.contracts import (
     EXECUTE_NODE,
     FINISH_EXECUTION,
     OPEN_CHILD,
+    RECORD_APPROVAL,
     RECORD_ROWS,
     RUN_REGION,
     STORE_VALUE,
+    ApprovalRequest,
     AwaitReply,
     AwaitRequest,
     ChildReply,
@@ -58,13 +61,14 @@ class Activities:
             self.store_value,
             self.open_child,
             self.await_child,
+            self.record_approval,
         ]
 
     @activity.defn(name=RUN_REGION)
     async def run_region(self, request: RegionRequest) -> RegionResult:
         """Drive slices of local nodes; see `engine.activities.region`."""
         try:
-            with nullcontext() if activity.info().is_local else Heartbeats():
+            with nullcontext() if activity.info().is_local else Heartbeats(self._runtime.heartbeats):
                 runtime = await self._runtime.execution(request.meta)
                 for row in request.rows:
                     self._runtime.recorder.record(row_of_wire(row, request.meta))
@@ -131,12 +135,20 @@ class Activities:
     async def await_child(self, request: AwaitRequest) -> AwaitReply:
         """Wait for a child that an earlier run of the Temporal workflow started."""
         try:
-            with Heartbeats():
+            with Heartbeats(self._runtime.heartbeats):
                 return await await_child(self._runtime.temporal, request)
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
                 raise worker_leaves() from None
             raise
+
+    @activity.defn(name=RECORD_APPROVAL)
+    async def record_approval(self, request: ApprovalRequest) -> None:
+        """Write the row of an approval as it stands; see `engine.activities.approvals`."""
+        try:
+            await record_approval(self._runtime, request, activity.info().workflow_id or "")
+        except SystemFault as fault:
+            raise system_fault(fault) from None
 
 
 def _finish_of(request: FinishRequest) -> Finish:

@@ -80,6 +80,7 @@ async def _new_execution(runtime: Runtime, tenant: TenantId, request: ChildReque
         trigger_node=manual[0].path if manual else None,
         parent_execution_id=UUID(meta["execution_id"]),
         node_total=len(version.plan.main.nodes),
+        started_by=str(meta.get("started_by", "")),
     )
 
 

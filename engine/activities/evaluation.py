@@ -6,14 +6,19 @@ that fails or is skipped drops out; the others go on.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from engine.activities.approvals import asked
+from engine.activities.clients.redis_live import Partial
+from engine.activities.deadline import within
+from engine.activities.partials import PartialText
 from engine.activities.program import GraphProgram, NodeProgram, filled
+from engine.activities.result_cache import Kept, lease_s_for, result_key
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import idempotency_key
 from engine.dag.outcome import Outcome
@@ -22,6 +27,8 @@ from engine.dag.work import Work
 from engine.errors import EXECUTION_FAILED, TIMEOUT, NodeError
 from engine.expressions import Request, Template, render_many
 from engine.nodes.base import NodeContext, NodeResult
+from engine.nodes.context import unseen
+from engine.nodes.receipt import Receipt
 
 
 @dataclass(slots=True)
@@ -38,6 +45,8 @@ class Task:
     outcome: Outcome | None = None
     started_at: float = 0.0
     output: Value | None = None  # of a node whose assign is evaluated alone
+    budget_approved: bool = False
+    receipt: Receipt | None = None  # to settle when it is known what becomes of the outcome
 
     def fail(self, error: NodeError, attempts: int = 1) -> None:
         now = time.time()
@@ -134,13 +143,7 @@ class Evaluation:
         try:
             params = self._params(task, program)
             context = await self._context(task, program)
-            async with asyncio.timeout(program.node.timeout_s):
-                if task.work.kind == "open":
-                    opened = await program.type.open(params, context)
-                    task.outcome = await self._opened(task, program, opened)
-                else:
-                    result = await program.type.execute(params, context)
-                    task.outcome = await self._outcome(task, program, result)
+            task.outcome = await within(program.node.timeout_s, self._carried_out(task, program, params, context))
         except NodeError as error:
             task.fail(error)
         except TimeoutError:
@@ -148,6 +151,11 @@ class Evaluation:
             task.fail(NodeError(f"the attempt did not end within {seconds:g} s", code=TIMEOUT, retryable=True))
         except (MemoryError, RecursionError) as error:
             task.fail(NodeError(f"the node ran out of room: {type(error).__name__}", code=EXECUTION_FAILED))
+
+    async def _carried_out(self, task: Task, program: NodeProgram, params: Any, context: NodeContext) -> Outcome:
+        if task.work.kind == "open":
+            return await self._opened(task, program, await program.type.open(params, context))
+        return await self._executed(task, program, params, context)
 
     def _params(self, task: Task, program: NodeProgram) -> Any:
         if program.parsed is not None:
@@ -165,6 +173,7 @@ class Evaluation:
         return NodeContext(
             tenant=meta["tenant"],
             execution_id=meta["execution_id"],
+            workflow_id=meta["workflow_id"],
             node_path=program.node.path,
             node_name=program.node.name,
             iteration=work.iteration,
@@ -176,9 +185,61 @@ class Evaluation:
             ports=self._shared.ports,
             credential=None if name is None else self._shared.credentials.get(name),
             deadline_s=program.node.timeout_s,
+            partial_sink=self._partial_sink(task, program),
+            budget=self._runtime.program.budget,
+            budget_approved=task.budget_approved,
         )
 
+    def _partial_sink(self, task: Task, program: NodeProgram) -> Callable[[str], None]:
+        """Where an I/O node's text goes while it comes."""
+        live, work = self._shared.live, task.work
+        if live is None or program.node.kind != "io":
+            return unseen
+        execution_id = UUID(self._runtime.meta["execution_id"])
+        place = (program.node.path, work.iteration, work.generation)
+        first = Partial(self._runtime.tenant, execution_id, *place, task.attempt, 0, "")
+        return PartialText(live.publish_partial, first)
+
+    async def _executed(self, task: Task, program: NodeProgram, params: Any, context: NodeContext) -> Outcome:
+        cache, results = program.spec.cache, self._shared.results
+        if cache is None or results is None or program.node.kind not in ("io", "local"):
+            return await self._outcome(task, program, await program.type.execute(params, context))
+        key = result_key(program, filled(program, task.rendered), context)
+        made: list[Outcome] = []
+        began = time.monotonic()
+
+        async def run() -> Kept:
+            context.deadline_s = max(program.node.timeout_s - (time.monotonic() - began), 0.001)
+            result = await program.type.execute(params, context)
+            made.append(await self._outcome(task, program, result))
+            return Kept(made[0].output, made[0].port, made[0].data, result.passes_upstream)
+
+        if key is None:
+            await run()
+            return made[0]
+        # A local node takes less time than to ask who else is at it.
+        lease_s = lease_s_for(program.node.timeout_s) if program.node.kind == "io" else None
+        ttl_s = cache.ttl.total_seconds()
+        kept, hit = await results.find_or_run(self._runtime.tenant, key, run, ttl_s=ttl_s, lease_s=lease_s)
+        return await self._found(task, program, kept) if hit else made[0]
+
+    async def _found(self, task: Task, program: NodeProgram, kept: Kept) -> Outcome:
+        """The outcome of a node whose result was there."""
+        outcome = Outcome("success", output=await self._fitted(kept.output), port=kept.port, attempts=task.attempt)
+        if kept.passes_upstream:
+            outcome.data = task.wire.get("u") or NULL
+        elif kept.data is not None:
+            outcome.data = await self._fitted(kept.data)
+        outcome.cached = True
+        await self._note_success(task, program, outcome)
+        return outcome
+
+    async def _fitted(self, value: Value) -> Value:
+        """A Value that was kept under another limit of inline data, under this one's."""
+        return await self._store(value["v"]) if "v" in value and value["n"] > self._inline_limit else value
+
     async def _outcome(self, task: Task, program: NodeProgram, result: NodeResult) -> Outcome:
+        task.receipt = result.receipt
         if program.node.kind == "trigger":
             output: Value = task.wire.get("u") or NULL
         else:
@@ -189,17 +250,22 @@ class Evaluation:
         elif result.has_port_data:
             data = await self._store(result.port_data)
         outcome = Outcome("success", output=output, port=result.port, data=data, attempts=task.attempt)
-        outcome.started_at, outcome.finished_at = task.started_at, time.time()
-        if program.assign is not None:
-            carried = await self._runtime.scopes.data(output)
-            port = result.port or program.node.default_port
-            task.scope["nodes"][program.node.id] = {
-                "status": "success",
-                "output": carried,
-                "error": None,
-                "ports": {port: carried if data is None else await self._runtime.scopes.data(data)},
-            }
+        await self._note_success(task, program, outcome)
         return outcome
+
+    async def _note_success(self, task: Task, program: NodeProgram, outcome: Outcome) -> None:
+        """Note the times, and let `assign` see what came of the node."""
+        outcome.started_at, outcome.finished_at = task.started_at, time.time()
+        if program.assign is None:
+            return
+        carried = await self._runtime.scopes.data(outcome.output)
+        port = outcome.port or program.node.default_port
+        task.scope["nodes"][program.node.id] = {
+            "status": "success",
+            "output": carried,
+            "error": None,
+            "ports": {port: carried if outcome.data is None else await self._runtime.scopes.data(outcome.data)},
+        }
 
     async def _store(self, data: Any) -> Value:
         return await self._shared.values.store(self._runtime.tenant, data, self._inline_limit)
@@ -220,6 +286,8 @@ class Evaluation:
             wire = await self._opened_loop(task, program, opened)
         elif program.node.kind == "delay":
             wire = {"until": _until(opened)}
+        elif program.node.kind == "approval":
+            wire = await asked(self._runtime, task.work, program.node.path, opened, time.time())
         elif program.node.kind == "workflow":
             wire["input"] = await self._store(opened.get("input"))
         outcome = Outcome("success", opened=wire)

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import Self
 
 from temporalio import activity
 
+from engine.activities.alarms import Alarm, Alarms
+
 HEARTBEAT_S = 2.5
 
 
 class Heartbeats:
-    """Beats every `HEARTBEAT_S` while the block runs. A timer and no task, for most activities end before the first."""
+    """Beats whenever an alarm of `alarms` rings, while the block runs. Most activities end before the first."""
 
-    def __init__(self) -> None:
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._next: Alarm | None = None
 
     def __enter__(self) -> Self:
-        self._wait()
+        self._next = self._alarms.set(self._beat)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+        if self._next is not None:
+            self._next.cancel()
 
     def _beat(self) -> None:
+        self._next = self._alarms.set(self._beat)
         activity.heartbeat()
-        self._wait()

@@ -8,12 +8,14 @@ work back, because its worker stops or our own servers do not answer, says so in
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 from uuid import UUID
 
 from temporalio import activity
 
+from engine.activities.approvals import asked_over_budget, awaits_people
 from engine.activities.closing import close_as_success
 from engine.activities.evaluation import Evaluation, Task
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
@@ -29,10 +31,11 @@ from engine.dag.state import resolve_failure
 from engine.dag.values import NULL, Value, mapping
 from engine.dag.work import Work
 from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError, SystemFault
+from engine.nodes.receipt import Receipt
 from models.rows import Attempts, NodeRow
 
-SHOWN_AFTER_S = 0.2  # a node that runs longer is shown as running
 MAX_LOST_WORKERS = 3
+_log = logging.getLogger(__name__)
 
 
 class NodeRun:
@@ -47,6 +50,7 @@ class NodeRun:
         self._handed_back, clean = _last_words()  # of the try before this one
         self._clean = clean or (activity.info().attempt == 1 and not request.again)  # no try may have been cut off
         self._started_at = time.time()
+        self._receipt: Receipt | None = None
 
     async def run(self) -> list[Any]:
         """The outcome of a node that succeeded or was skipped, in its wire form.
@@ -54,7 +58,7 @@ class NodeRun:
         Raises: ApplicationError for an attempt that failed; it says whether Temporal tries again.
         """
         # From the start: while PostgreSQL does not answer, this worker is waiting and not lost.
-        with Heartbeats():
+        with Heartbeats(self._runtime.shared.heartbeats):
             return await self._run_or_hand_back()
 
     async def _run_or_hand_back(self) -> list[Any]:
@@ -68,6 +72,9 @@ class NodeRun:
                 self._hand_back()
                 raise worker_leaves() from None
             raise
+        finally:
+            if self._receipt is not None:
+                await self._receipt.release()
 
     async def _run(self) -> list[Any]:
         known = await self._look_up()
@@ -75,7 +82,7 @@ class NodeRun:
             return known.to_wire()
         await self._mark_begun()
         self._clean = False
-        shown = asyncio.get_running_loop().call_later(SHOWN_AFTER_S, self._show_running)
+        shown = self._runtime.shared.shown.set(self._show_running)
         try:
             outcome = await self._attempt()
         finally:
@@ -84,7 +91,20 @@ class NodeRun:
             await self._fail(outcome)
         self._record(outcome.status, outcome)
         await self._close(outcome)
+        await self._acknowledge(outcome)
         return outcome.to_wire()
+
+    async def _acknowledge(self, outcome: Outcome) -> None:
+        """Let go of what the node received, once its outcome cannot be lost any more."""
+        if self._receipt is None:
+            return
+        if not outcome.closed:
+            await self._runtime.shared.recorder.record_now([self._row(outcome.status, outcome)])
+        try:
+            await self._receipt.acknowledge()
+        except NodeError as error:
+            # The outcome stands; whoever handed it out will hand it out again.
+            _log.warning("what %s received was not acknowledged: %s", self._node.path, error.message)
 
     async def _close(self, outcome: Outcome) -> None:
         """Close the record of the execution if this node was all that was left of it."""
@@ -196,8 +216,11 @@ class NodeRun:
     async def _attempt(self) -> Outcome:
         request = self._request
         work = Work("node", request.node, tuple(request.iteration), request.generation)
-        task = Task(work, request.scope, attempt=self._used + 1)
-        await Evaluation(self._runtime, request.inline_limit).run([task])
+        task = Task(work, request.scope, attempt=self._used + 1, budget_approved=request.budget_approved)
+        try:
+            await Evaluation(self._runtime, request.inline_limit).run([task])
+        finally:
+            self._receipt = task.receipt
         outcome = task.outcome
         assert outcome is not None
         if outcome.status != "skipped":
@@ -208,6 +231,9 @@ class NodeRun:
     async def _fail(self, outcome: Outcome) -> None:
         """Try again by the policy, or fail for good. Always raises ApplicationError."""
         error = outcome.error or {}
+        if awaits_people(error, self._request):
+            outcome.opened = await asked_over_budget(self._runtime, self._request, str(error["message"]))
+            raise final_failure(outcome)  # nothing is recorded: whether it fails is for people to say
         policy, attempts = self._node.retry, outcome.attempts
         if policy is not None and error.get("retryable") and attempts < policy.max_attempts:
             delay_s = next_delay_s(policy, attempts)
@@ -255,7 +281,7 @@ class NodeRun:
         )
         if outcome is not None:
             row.attempts, row.error, row.assigned = outcome.attempts, outcome.error, outcome.assigned
-            row.output, row.reason = outcome.output, outcome.reason
+            row.output, row.reason, row.cached = outcome.output, outcome.reason, outcome.cached
             if status not in ("retrying", "running"):
                 row.port = outcome.port or (node.default_port if status == "success" else None)
                 row.finished_at = moment(outcome.finished_at)

@@ -51,12 +51,15 @@ class Program:
     catalogue: Catalogue
     specs: list[NodeSpec] = field(default_factory=list[NodeSpec])
     outputs: list[Any] = field(default_factory=list[Any])
+    budget: dict[str, Any] | None = None
     _nodes: dict[int, NodeProgram] = field(default_factory=dict[int, NodeProgram])
     _graphs: dict[int, GraphProgram] = field(default_factory=dict[int, GraphProgram])
 
     def __post_init__(self) -> None:
         self.specs = node_specs(self.spec)
         self.outputs = graph_outputs(self.spec)
+        budget = self.spec.settings.budget
+        self.budget = None if budget is None else budget.model_dump()
 
     def node(self, index: int) -> NodeProgram:
         """Raises: NodeError if the type is not installed here or a template cannot be compiled."""

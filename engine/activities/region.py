@@ -27,7 +27,7 @@ from engine.dag.slices import Slice
 from engine.dag.snapshot import take_container
 from engine.dag.state import Settled
 from engine.dag.values import Value, wire_size
-from engine.dag.work import Work
+from engine.dag.work import Iteration, Work
 from models.rows import NodeRow
 
 MAX_OUTCOME_BYTES = 1_000_000
@@ -47,6 +47,7 @@ class Region:
         self._execution_id = UUID(runtime.meta["execution_id"])
         self._inner: list[NodeRow] = []
         self._own: list[NodeRow] = []
+        self._cached: set[tuple[int, Iteration]] = set()  # nodes whose result was there already
         self._outputs: Value | None = None  # of the execution, if its end was evaluated here
         self._bytes = 0
         self._deadline = time.monotonic() + request.budget_s
@@ -126,6 +127,8 @@ class Region:
                 self._outputs = outcome.output
             self._emit(number, work.kind, work.subject, outcome)
             return
+        if outcome.cached:
+            self._cached.add((work.subject, work.iteration))
         run.complete(work.key, outcome, outcome.finished_at)
         self._note_settled(number)
 
@@ -167,7 +170,9 @@ class Region:
 
     def _row(self, settled: Settled) -> NodeRow:
         runtime = self._runtime
-        return row_of_settled(settled, runtime.tenant, self._execution_id, runtime.meta, runtime.shared.worker)
+        row = row_of_settled(settled, runtime.tenant, self._execution_id, runtime.meta, runtime.shared.worker)
+        row.cached = (settled.node.index, settled.iteration) in self._cached
+        return row
 
     # ---- the end of the execution
 

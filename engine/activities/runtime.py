@@ -9,10 +9,14 @@ from uuid import UUID
 
 from temporalio.client import Client
 
+from engine.activities.alarms import Alarms
 from engine.activities.clients.credentials import CredentialFile
 from engine.activities.clients.objects import Values
+from engine.activities.clients.redis_live import LiveView
+from engine.activities.heartbeat import HEARTBEAT_S
 from engine.activities.program import Program, Programs
 from engine.activities.recorder import Recorder
+from engine.activities.result_cache import ResultCache
 from engine.activities.scopes import ScopeReader
 from engine.activities.starting import Versions
 from engine.expressions import Evaluator
@@ -21,6 +25,7 @@ from models.session import Database
 from models.tenancy import TenantId, mint_tenant
 
 KEPT_EXECUTIONS = 500
+SHOWN_AFTER_S = 0.2  # a node that runs longer is shown as running
 
 
 @dataclass(slots=True)
@@ -38,6 +43,10 @@ class Runtime:
     temporal: Client
     worker: str = ""
     inline_limit: int = 32_768
+    live: LiveView | None = None
+    results: ResultCache | None = None
+    heartbeats: Alarms = field(default_factory=lambda: Alarms(HEARTBEAT_S), init=False)
+    shown: Alarms = field(default_factory=lambda: Alarms(SHOWN_AFTER_S), init=False)
     _bound: OrderedDict[tuple[str, str, int], ExecutionRuntime] = field(
         default_factory=OrderedDict[Any, Any], init=False
     )

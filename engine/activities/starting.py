@@ -16,6 +16,7 @@ from engine.contracts import ExecutionInput, ExecutionMeta
 from engine.dag.catalogue import NodeCatalogue
 from engine.dag.compile import compile_plan
 from engine.dag.document import parse_spec
+from engine.dag.packing import pack_plan
 from engine.dag.plan import Plan
 from engine.dag.references import ReferenceParser
 from engine.dag.spec import WorkflowSpec
@@ -42,7 +43,7 @@ class CompiledVersion:
     number: int
     spec: WorkflowSpec
     plan: Plan
-    plan_wire: dict[str, Any]
+    packed_plan: str
 
 
 class Versions:
@@ -107,7 +108,7 @@ class Versions:
     def _compile(self, row: WorkflowVersion) -> CompiledVersion:
         spec = parse_spec(row.spec)
         plan = compile_plan(spec, self._catalogue, self._parser)
-        return CompiledVersion(row.id, row.workflow_id, spec.name, row.number, spec, plan, plan.to_wire())
+        return CompiledVersion(row.id, row.workflow_id, spec.name, row.number, spec, plan, pack_plan(plan))
 
     def _remember(self, tenant: TenantId, compiled: CompiledVersion) -> None:
         if (tenant, compiled.id) not in self._cache:
@@ -161,9 +162,10 @@ async def input_of(
                 trigger=execution.trigger,
                 started_at=time.time(),
                 depth=await _depth(database, tenant, execution),
+                started_by=execution.started_by,
             )
         ),
-        plan=version.plan_wire,
+        plan=version.packed_plan,
         input=execution.input or NULL,
         trigger=None if execution.trigger_node is None else version.plan.by_path[execution.trigger_node].index,
         seed=seed,

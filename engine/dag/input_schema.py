@@ -39,13 +39,13 @@ class SchemaTooCostly(Exception):
     """Checking takes too many steps: references that multiply, or one that leads to itself."""
 
 
-def input_errors(schema: dict[str, Any], data: Any) -> list[ValidationError]:
+def input_errors(schema: dict[str, Any], data: Any, *, most_steps: int = _MAX_STEPS) -> list[ValidationError]:
     """What is wrong with `data`, at most 100 faults.
 
     Raises: SchemaTooCostly.
     """
     bare = {key: value for key, value in schema.items() if key != "$schema"}
-    validator = _Validator(bare, registry=Registry(), format_checker=_Steps())
+    validator = _Validator(bare, registry=Registry(), format_checker=_Steps(most_steps))
     found: list[ValidationError] = []
     try:
         for error in validator.iter_errors(data):
@@ -144,10 +144,11 @@ def _matches(pattern: str, text: str) -> bool:
 class _Steps(FormatChecker):
     """Rides along as the format checker, the one object that a validator hands to all it descends into."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__(("date", "email", "ipv4", "ipv6", "uuid"))
         self.checkers = {**self.checkers, "date-time": (_is_date_time, ValueError)}
         self.taken = 0
+        self.most = most
 
 
 def _is_date_time(value: object) -> bool:
@@ -163,7 +164,7 @@ def _counted(keyword: _Keyword) -> _Keyword:
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps: _Steps = validator.format_checker
         steps.taken += 1
-        if steps.taken > _MAX_STEPS:
+        if steps.taken > steps.most:
             raise SchemaTooCostly
         yield from keyword(validator, value, instance, schema) or ()
 

@@ -33,18 +33,31 @@ def check_input(spec: WorkflowSpec, data: Any) -> Any:
 
     Raises: ValidationFailed with every fault, at paths such as `input.min_total`.
     """
-    given: Any = {} if data is None and spec.inputs.get("type", "object") == "object" else data
-    if issues := check_tree(given, _ROOT):
-        raise ValidationFailed(issues, "the input is not valid")
+    return _checked(spec.inputs, data, _ROOT)
+
+
+def check_form(schema: dict[str, Any], data: Any) -> Any:
+    """A form that a person has filled in, as `check_input` checks the input; faults stand at paths such as `form.sum`.
+
+    Raises: ValidationFailed.
+    """
+    return _checked(schema, data, "form")
+
+
+def _checked(schema: dict[str, Any], data: Any, root: str) -> Any:
+    given: Any = {} if data is None and schema.get("type", "object") == "object" else data
+    failure = f"the {root} is not valid"
+    if issues := check_tree(given, root):
+        raise ValidationFailed(issues, failure)
     try:
-        filled = _Defaults(spec.inputs).fill(spec.inputs, given)
-        issues = [issue for error in input_errors(spec.inputs, filled) for issue in _issues(error)]
+        filled = _Defaults(schema).fill(schema, given)
+        issues = [issue for error in input_errors(schema, filled) for issue in _issues(error, root)]
     except SchemaTooCostly:
         hint = "simplify the schema's references, or send less"
-        issue = Issue("INPUT_TOO_COSTLY", _ROOT, "checking the input takes too long", hint)
-        raise ValidationFailed([issue], "the input is not valid") from None
+        issue = Issue("INPUT_TOO_COSTLY", root, f"checking the {root} takes too long", hint)
+        raise ValidationFailed([issue], failure) from None
     if issues:
-        raise ValidationFailed(issues, "the input is not valid")
+        raise ValidationFailed(issues, failure)
     return filled
 
 
@@ -99,8 +112,8 @@ class _Defaults:
         return place
 
 
-def _issues(error: ValidationError) -> Iterator[Issue]:
-    path = join_path(_ROOT, *error.absolute_path)
+def _issues(error: ValidationError, root: str) -> Iterator[Issue]:
+    path = join_path(root, *error.absolute_path)
     value: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "required":
@@ -123,7 +136,7 @@ def _message(keyword: str, value: Any, instance: Any, error: ValidationError) ->
         kinds: list[str] = cast("list[str]", value) if isinstance(value, list) else [value]
         return f"must be {' or '.join(_TYPES.get(kind, kind) for kind in kinds)}, not {_kind(instance)}"
     if keyword == "additionalProperties":
-        return "there is no such key in the workflow's inputs"
+        return "there is no such key in the schema"
     if keyword in ("anyOf", "oneOf", "not", "if"):
         return f"fits none of the forms that {keyword} of the schema allows"
     text = json.dumps(value)

@@ -35,6 +35,7 @@ class Outcome:
     opened: dict[str, Any] | None = None
     generation: int = 0  # the highest generation used inside a container
     closed: bool = False  # the activity has closed the record of the execution too
+    cached: bool = False  # the result was there already; known to the activity alone, for its row
 
     def to_wire(self) -> list[Any]:
         """A list in a fixed order without its trailing empty places; only ever added to at the end."""

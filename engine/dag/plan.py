@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from engine.dag.retry import RetryPolicy
 
-NodeKind = Literal["trigger", "local", "io", "delay", "workflow", "loop", "parallel"]
+NodeKind = Literal["trigger", "local", "io", "delay", "approval", "workflow", "loop", "parallel"]
 Final = Literal["fail", "continue", "skip"]
 MAIN = 0
 HANDLERS = 1

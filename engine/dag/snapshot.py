@@ -57,8 +57,8 @@ def restore_execution(plan: Plan, wire: dict[str, Any], now: float, *, shard_pas
 
 
 def _begun(run: Run) -> list[list[Any]]:
-    """Children and shards that exist; what was asked for and held back does not."""
-    works = [work for work in run.works.values() if work.started and work.kind in ("child", "shard")]
+    """Children, shards and approvals that exist; what was asked for and held back does not."""
+    works = [work for work in run.works.values() if work.started and work.kind in ("child", "shard", "approval")]
     return [[work.key[0], work.key[1], list(work.key[2])] for work in works]
 
 
@@ -191,6 +191,8 @@ def _resume_node(run: Run, frame: Frame, node: PlanNode, state: NodeState) -> No
     place = (node.index, frame.iteration)
     if container is not None:
         _resume_container(run, node, frame.iteration, state, container)
+    elif state.status == "waiting" and node.kind != "delay":
+        run.ask_again("approval", *place, state.generation, deadline=state.deadline, purpose="reattach")
     elif state.status in ("waiting", "retrying"):
         purpose = "delay" if state.status == "waiting" else "retry"
         run.ask_again("timer", *place, 0, purpose=purpose, deadline=state.deadline)

@@ -5,9 +5,9 @@ Only shapes are checked here; `engine.dag.validate` checks what they mean and re
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.dag.durations import Duration
 
@@ -100,6 +100,19 @@ class Notification(Part):
     to: list[str] = Field(default_factory=list)
 
 
+class Budget(Part):
+    """What the AI calls of one execution may use; reserved before each call, so it is never passed."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    cost: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.tokens is None and self.cost is None:
+            raise ValueError("a budget needs tokens, cost or both")
+        return self
+
+
 class Settings(Part):
     timeout: Duration | None = None
     max_parallel_nodes: int = Field(default=50, ge=1, le=500)
@@ -108,6 +121,7 @@ class Settings(Part):
     retry: ExecutionRetry | None = None
     notifications: list[Notification] = Field(default_factory=list)
     priority: int = Field(default=3, ge=1, le=5)
+    budget: Budget | None = None
 
 
 class WorkflowSpec(Part):

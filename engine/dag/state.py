@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.dag.control import approval
 from engine.dag.frame import Frame
 from engine.dag.machine.endings import Endings
 from engine.dag.machine.outcomes import resolve_failure
@@ -72,6 +73,26 @@ class Run(Endings):
         self._cancels.append(key)
         return self.complete(key, Outcome("success"), self.now)
 
+    def decide(self, path: str, iteration: Iteration, word: dict[str, Any]) -> bool:
+        """Take a person's word on an approval; False if it does not wait here, or that person has said otherwise.
+
+        `word` is {by, decision, form, comment, at}; see `engine.dag.control.approval`.
+        """
+        found = self.find(path, iteration)
+        key = ("approval", found[1].index if found else -1, iteration)
+        if found is None or key not in self.works:
+            return False
+        frame, node, state = found
+        asked = state.opened or {}
+        if not approval.take(asked, word):
+            return False
+        decision = approval.verdict(asked)
+        if decision is not None:
+            del self.works[key]
+            self._cancels.append(key)  # its clock
+            self._decided(frame, node, state, decision)
+        return True
+
     def start_node(self, frame: Frame, node: PlanNode) -> None:
         """Start a node that is known to be ready."""
         self._start(frame, node)
@@ -109,4 +130,5 @@ _HANDLERS: dict[str, Callable[[Run, Work, Outcome], None]] = {
     "timer": lambda run, work, outcome: run._timer_fired(work, outcome),  # pyright: ignore[reportPrivateUsage]
     "child": Run._child_done,  # pyright: ignore[reportPrivateUsage]
     "shard": Run._shard_done,  # pyright: ignore[reportPrivateUsage]
+    "approval": Run._approval_timed_out,  # pyright: ignore[reportPrivateUsage]
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Iteration = tuple[int, ...]
-WorkKind = Literal["node", "open", "assign", "pass", "outputs", "timer", "child", "shard"]
+WorkKind = Literal["node", "open", "assign", "pass", "outputs", "timer", "child", "shard", "approval"]
 WorkKey = tuple[str, int, Iteration]
 
 
@@ -23,6 +23,7 @@ class Work:
     timer       node      waits until `deadline` (seconds since the epoch), for `purpose`
     child       node      runs another workflow as a child
     shard       node      runs passes `low` to `high` of a loop in a child Temporal workflow
+    approval    node      waits for the words of people, until `deadline` if there is one
     """
 
     kind: WorkKind

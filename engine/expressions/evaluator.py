@@ -10,15 +10,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
 
-from engine.errors import EXECUTION_FAILED, NodeError
+from engine.errors import NodeError
 from engine.expressions.faults import expression_error
-from engine.expressions.jsondata import NotJson, read_json
-from engine.expressions.outcomes import failure_of, outcome, script_failure
+from engine.expressions.outcomes import failure_of, outcome
 from engine.expressions.parse import Expression
 from engine.expressions.paths import resolve
 from engine.expressions.program import Job, Variant, build
 from engine.expressions.sandbox import Bounds, Sandbox, SandboxFailure
-from engine.expressions.scripts import with_result
 
 MAX_JOBS_A_RUN = 512
 MAX_RUNAWAY_ITEMS = 5
@@ -91,24 +89,6 @@ class Evaluator:
             self._settle_or_defer(index, expression, scope, results, tasks)
         await self._run_all(tasks, results, MAX_RUNAWAY_ITEMS)
         return results
-
-    async def run_script(
-        self, code: str, names: Mapping[str, Any], *, timeout_s: float, memory_bytes: int
-    ) -> tuple[Any, list[str]]:
-        """Run a script of statements: the value of its last expression, else of `result`; and the lines it printed.
-
-        A script may see the clock and randomness, for a node's result is recorded; it has no files and no network.
-        Raises: NodeError EXPRESSION_ERROR (syntax), TIMEOUT, RESOURCE_EXHAUSTED or EXECUTION_FAILED; `logs` in details.
-        """
-        script, then = with_result(code)
-        bounds = Bounds(timeout_s, memory_bytes, pure=False)
-        try:
-            value, printed = await self._sandbox.run(script, dict(names), bounds, then)
-            return read_json(value), printed.splitlines()
-        except NotJson as error:
-            raise NodeError(str(error), code=EXECUTION_FAILED) from None
-        except SandboxFailure as failure:
-            raise script_failure(failure) from None
 
     def _settle_or_defer(
         self, position: int, expression: Expression, scope: Mapping[str, Any], results: list[Any], tasks: list[_Task]

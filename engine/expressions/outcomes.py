@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.errors import EXECUTION_FAILED, RESOURCE_EXHAUSTED, TIMEOUT, NodeError
+from engine.errors import NodeError
 from engine.expressions.faults import expression_error
 from engine.expressions.jsondata import NotJson, explain_refusal, read_json
 from engine.expressions.parse import Expression
@@ -68,13 +68,3 @@ def failure_of(expression: Expression, failure: SandboxFailure, bounds: Bounds) 
         "error": _told(failure.kind, failure.message),
     }
     return expression_error(messages[failure.reason], expression.source, reason=failure.reason, type=failure.kind)
-
-
-def script_failure(failure: SandboxFailure) -> NodeError:
-    """The error of a script; its text is the author's own and is kept, as are the lines it printed."""
-    codes = {"timeout": TIMEOUT, "memory": RESOURCE_EXHAUSTED}
-    told = f"{failure.kind}: {failure.message}"
-    if failure.message.startswith("Object of type "):
-        told = explain_refusal(failure.message)
-    details = {"reason": failure.reason, "type": failure.kind, "logs": failure.printed.splitlines()}
-    return NodeError(f"the script failed: {told}", code=codes.get(failure.reason, EXECUTION_FAILED), details=details)

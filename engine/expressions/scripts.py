@@ -1,4 +1,4 @@
-"""How a script gives its result."""
+"""How a script gives its result: the value of its last expression, or of `result` if that is null or missing."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ _sf_json.dumps(_sf_result, allow_nan=False)
 """
 
 
-def with_result(code: str) -> tuple[str, str]:
-    """The script with its result kept, and a second snippet that gives that result as JSON text.
+def with_result_as_json(code: str) -> str:
+    """The script, then a last expression that gives its result as JSON text; it is one run under one set of limits.
 
-    The result is the value of a last expression; if there is none or it is null, that of `result`, else null.
+    Raises: NodeError EXPRESSION_ERROR if the script is no Python.
+    """
+    return f"{with_result(code)}\n{RESULT_AS_JSON}"
+
+
+def with_result(code: str) -> str:
+    """The script with the value of its last expression kept in `_sf_result`; null if it ends in no expression.
+
     Lines keep their numbers.
     Raises: NodeError EXPRESSION_ERROR if the script is no Python.
     """
     last = _last_statement(code)
     if not isinstance(last, ast.Expr):
-        return f"{code}\n_sf_result = None", RESULT_AS_JSON
+        return f"{code}\n_sf_result = None"
     lines = code.encode().splitlines(keepends=True)
     first, final = last.lineno - 1, (last.end_lineno or last.lineno) - 1
     lines[final] = _inserted(lines[final], last.end_col_offset or 0, b")")
     lines[first] = _inserted(lines[first], last.col_offset, b"_sf_result = (")
-    return b"".join(lines).decode(), RESULT_AS_JSON
+    return b"".join(lines).decode()
 
 
 def _last_statement(code: str) -> ast.stmt | None:

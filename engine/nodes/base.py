@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -72,12 +73,14 @@ def node(
     reads_upstream: bool = False,
     task_queue: str | None = None,
     check: Callable[[Mapping[str, Any], str], list[Issue]] | None = None,
+    by_hand: Callable[[Any, Any, datetime], Any] | None = None,
 ) -> Callable[[_Function], _Function]:
     """Make a node type of an `async def f(params, context)`; the function stays as it is.
 
     `idempotent` says whether a lost attempt may simply run again; a function decides by the raw parameters.
     `reads_upstream` must be set for a function that looks at `context.upstream`.
     `check` adds issues of documents that the parameter model cannot see.
+    `by_hand` makes a trigger's data when a person starts it: parsed parameters, what was given, the time of the start.
     `ports_for` and `default_port_for` are for types whose ports depend on (constant) parameters.
     """
 
@@ -86,7 +89,7 @@ def node(
         model = _params_model(function)
         node_type = NodeType(
             type=type_name,
-            name=name or type_name.replace("_", " ").capitalize(),
+            name=name or type_name.rpartition(".")[2].replace("_", " ").capitalize(),
             category=category,
             kind=kind,
             icon=icon,
@@ -106,6 +109,7 @@ def node(
             reads_upstream=reads_upstream,
             task_queue=task_queue,
             check=check,
+            by_hand=by_hand,
             description=inspect.getdoc(model) or "",
         )
         setattr(function, _MARK, node_type)

@@ -34,6 +34,7 @@ def document_node_type(node_type: NodeType) -> str:
             f"{node_type.default_timeout_s:g} s",
             "",
             *_parameters(node_type),
+            *_nested(node_type),
             *_result(node_type),
             *_examples(node_type),
         ]
@@ -52,6 +53,26 @@ def _parameters(node_type: NodeType) -> list[str]:
         return ["It has no parameters.", ""]
     rows = [_row(field.alias or name, field) for name, field in fields.items()]
     return ["## Parameters", "", "| name | default | meaning |", "| --- | --- | --- |", *rows, ""]
+
+
+def _nested(node_type: NodeType) -> list[str]:
+    """Objects that stand inside parameters, each once."""
+    lines: list[str] = []
+    schemas: dict[str, Any] = node_type.params_schema.get("$defs", {})
+    for name, schema in schemas.items():
+        members: dict[str, Any] = schema.get("properties", {})
+        if not any("description" in member for member in members.values()):
+            continue
+        lines += [f"### {name}", "", "| name | default | meaning |", "| --- | --- | --- |"]
+        lines += [_member(key, member, key in schema.get("required", [])) for key, member in members.items()]
+        lines += [""]
+    return lines
+
+
+def _member(name: str, schema: dict[str, Any], required: bool) -> str:
+    known = schema.get("default")
+    default = "required" if required else "" if known is None else f"`{json.dumps(known)}`"
+    return f"| `{name}` | {default} | {schema.get('description', '').replace('|', chr(92) + '|')} |"
 
 
 def _row(name: str, field: FieldInfo) -> str:
@@ -77,7 +98,7 @@ def _result(node_type: NodeType) -> list[str]:
 
 
 def _examples(node_type: NodeType) -> list[str]:
-    lines: list[str] = []
+    lines = ["## Examples", ""] if node_type.examples else []
     for example in node_type.examples:
         shown = {"type": node_type.type, "params": example["params"]}
         lines += [f"### {example['title']}", "", "```json", json.dumps(shown, indent=2), "```", ""]

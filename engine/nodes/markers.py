@@ -56,6 +56,11 @@ def marked_paths(model: type[BaseModel], marker: type) -> Callable[[Mapping[str,
     return find
 
 
+def has_marker(model: type[BaseModel], marker: type) -> bool:
+    """Whether any field of the model, or of a model in it, carries `marker`."""
+    return bool(_field_finders(model, marker))
+
+
 def marked_fields(model: type[BaseModel], marker: type) -> tuple[str, ...]:
     """Names of the top-level fields that carry `marker` themselves."""
     return tuple(

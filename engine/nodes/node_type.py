@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypedDict
 
@@ -15,7 +16,7 @@ from engine.errors import INVALID_CONFIG, Issue, NodeError
 from engine.nodes.context import NodeContext, NodeResult
 from engine.nodes.documentation import document_node_type
 from engine.nodes.markers import Constant, Graph, ItemExpression, JsonPath, marked_fields, marked_paths, templated_paths
-from engine.nodes.param_issues import INVALID_PARAM, constant_issues, issues_of, missing_issue
+from engine.nodes.param_issues import INVALID_PARAM, constant_issues, fixed_issues, issues_of, missing_issue
 
 
 class NodeParams(BaseModel):
@@ -62,6 +63,7 @@ class NodeType:
     reads_upstream: bool = False
     task_queue: str | None = None
     check: Callable[[Mapping[str, Any], str], list[Issue]] | None = None
+    by_hand: Callable[[Any, Any, datetime], Any] | None = None
     input_ports: tuple[str, ...] = ("in",)
 
     def idempotent(self, params: dict[str, Any]) -> bool:
@@ -118,6 +120,7 @@ class NodeType:
         issues = [missing_issue(path, name, self.params_model) for name in self.body_params if name not in raw]
         issues += [] if self.check is None else self.check(raw, path)
         issues += constant_issues(raw, self._find_constants(raw), path)
+        issues += fixed_issues(raw, self.item_expression_paths(raw), path) if self.kind == "trigger" else []
         try:
             self.params_model.model_validate(raw)
         except ValidationError as error:
@@ -138,6 +141,13 @@ class NodeType:
             text = "; ".join(f"{issue.path}: {issue.message}" for issue in issues[:5])
             details = {"issues": [issue.as_dict() for issue in issues]}
             raise NodeError(f"{self.type}: {text}", code=INVALID_CONFIG, details=details) from None
+
+    def data_by_hand(self, params: Mapping[str, Any], given: Any, now: datetime) -> Any:
+        """A trigger's data when a person starts it: `given`, completed by what the trigger knows itself.
+
+        Raises: ValidationFailed if that is not what the trigger gives.
+        """
+        return given if self.by_hand is None else self.by_hand(self.parse_params(params), given, now)
 
     async def execute(self, params: Any, context: NodeContext) -> NodeResult:
         """Run the node on parsed parameters.

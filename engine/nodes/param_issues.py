@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from engine.errors import Issue
-from engine.nodes.markers import JsonPath
+from engine.nodes.markers import JsonPath, templated_paths
 
 UNKNOWN_KEY = "UNKNOWN_KEY"
 MISSING_PARAM = "MISSING_PARAM"
@@ -77,6 +77,20 @@ def constant_issues(raw: Mapping[str, Any], paths: Sequence[JsonPath], base: str
     ]
 
 
+def fixed_issues(raw: Mapping[str, Any], expressions: Sequence[JsonPath], base: str) -> list[Issue]:
+    """Templates in a trigger, which is read before there is an execution; `expressions` are no templates."""
+    return [
+        Issue(
+            INVALID_PARAM,
+            format_path(base, path),
+            "a trigger is read before anything runs, so there is nothing that {{ }} could give",
+            "write the value itself",
+        )
+        for path in templated_paths(raw)
+        if path not in expressions
+    ]
+
+
 def _at(raw: Any, path: JsonPath) -> str:
     for part in path:
         raw = raw[part]
@@ -86,14 +100,14 @@ def _at(raw: Any, path: JsonPath) -> str:
 def _issue(problem: ErrorDetails, path: JsonPath, base: str, model: type[BaseModel]) -> Issue:
     where = format_path(base, path)
     if problem["type"] == "missing":
-        return Issue(MISSING_PARAM, where, f"the parameter {path[-1]} is required", _description(model, path))
+        return Issue(MISSING_PARAM, where, f"the parameter {path[-1]} is required", _hint(model, path))
     if problem["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         near = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         return Issue(UNKNOWN_KEY, where, f"there is no parameter {path[-1]}", hint)
     message = problem["msg"].removeprefix("Value error, ")
-    return Issue(INVALID_PARAM, where, message[:1].lower() + message[1:], _description(model, path))
+    return Issue(INVALID_PARAM, where, message[:1].lower() + message[1:], _hint(model, path))
 
 
 def _touches(path: JsonPath, templated: Sequence[JsonPath]) -> bool:
@@ -117,6 +131,15 @@ def _document_path(location: tuple[int | str, ...], raw: Any, kind: str) -> Json
 
 def _known_keys(model: type[BaseModel], path: JsonPath) -> list[str]:
     return [field.alias or name for found in _models_at(model, path) for name, field in found.model_fields.items()]
+
+
+def _hint(model: type[BaseModel], path: JsonPath) -> str:
+    """What the parameter is, or the one around it; for all of them together, which there are."""
+    for length in range(len(path), 0, -1):
+        found = _description(model, path[:length])
+        if found:
+            return found
+    return f"known here: {', '.join(_known_keys(model, ()))}"
 
 
 def _description(model: type[BaseModel], path: JsonPath) -> str:

@@ -10,6 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from engine.errors import INVALID_CONFIG, NodeError
+from engine.nodes.generation.port import ModelPort
+from engine.nodes.mailing.port import MailPort
+from engine.nodes.messaging.exchange import BrokerPort
+from engine.nodes.plugins.ports import PluginPort
+from engine.nodes.querying.port import DatabasePort
+from engine.nodes.scripting.ports import CommandPort, ScriptPort
 
 _Port = TypeVar("_Port")
 
@@ -120,6 +126,13 @@ class Ports:
     evaluator: ExpressionPort | None = None
     http: HttpPort | None = None
     files: FilePort | None = None
+    brokers: BrokerPort | None = None
+    scripts: ScriptPort | None = None
+    commands: CommandPort | None = None
+    plugins: PluginPort | None = None
+    models: ModelPort | None = None
+    databases: DatabasePort | None = None
+    mail: MailPort | None = None
 
 
 def required(port: _Port | None, name: str) -> _Port:

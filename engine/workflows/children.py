@@ -171,7 +171,7 @@ class Children:
         opened = {**loop.opened, "concurrency": share, "low": work.low, "high": work.high}
         return ShardInput(
             meta=driver.meta,
-            plan=driver.plan_wire(),
+            plan=driver.packed_plan(),
             node=work.subject,
             iteration=list(work.iteration),
             generation=work.generation,

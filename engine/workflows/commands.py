@@ -6,7 +6,7 @@ from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
-from engine.contracts import PAUSE, RESUME, RETRY_NOW, SKIP, Command
+from engine.contracts import APPROVE, PAUSE, RESUME, RETRY_NOW, SKIP, Command
 from engine.dag.state import Run
 from engine.workflows.driver import Driver
 
@@ -25,6 +25,8 @@ def obey(driver: Driver, command: Command) -> bool:
         done = driver.retry_now(command.path, iteration)
     elif command.name == SKIP:
         done = driver.run.skip(command.path, iteration, command.output or {"v": None, "n": 4})
+    elif command.name == APPROVE:
+        done = driver.approvals.decide(command)
     else:
         raise ApplicationError(f"unknown command {command.name!r}", type="UNKNOWN_COMMAND", non_retryable=True)
     if not done and driver.children.busy:

@@ -26,6 +26,7 @@ from engine.contracts import (
     RegionResult,
     StoreRequest,
 )
+from engine.dag.control.approval import APPROVED
 from engine.dag.outcome import Outcome, error_dict, failed
 from engine.dag.plan import PlanNode
 from engine.dag.scope import scope_of, scope_size
@@ -35,6 +36,7 @@ from engine.dag.values import Value
 from engine.dag.work import Work, WorkKey
 from engine.errors import EXECUTION_FAILED, TIMEOUT
 from engine.workflows import options
+from engine.workflows.approvals import Approvals
 from engine.workflows.children import Children
 from engine.workflows.ledger import Ledger
 
@@ -59,9 +61,10 @@ class Driver:
         self.closing: Callable[[dict[str, Any]], dict[str, int] | None] = lambda _slice: None
         self.closing_node: Callable[[Work], dict[str, Any] | None] = lambda _work: None
         self.closed = False  # an activity has closed the record of the execution already
-        self.plan_wire: Callable[[], dict[str, Any]] = run.plan.to_wire
+        self.packed_plan: Callable[[], str | dict[str, Any]] = run.plan.to_wire
         self.unrecorded_node = -1  # the loop of a shard: its own row is the parent's to record
         self.children = Children(self)
+        self.approvals = Approvals(self)
         self._io: deque[Work] = deque()
         self._local: list[Work] = []
         self._activities: dict[WorkKey, Any] = {}
@@ -92,7 +95,7 @@ class Driver:
             if self._defect is not None:
                 raise self._defect
             self.step()
-            if self.done() and not self._activities and self._region is None and not self.children.busy:
+            if self.done() and not self._is_busy:
                 return
             if self.draining and self.is_idle:
                 return
@@ -101,7 +104,14 @@ class Driver:
     @property
     def is_idle(self) -> bool:
         """Nothing runs whose result continue-as-new would lose."""
-        return not self._activities and self._region is None and not self.children.opening
+        waits = self.children.opening or self.approvals.busy
+        return not self._activities and self._region is None and not waits
+
+    @property
+    def _is_busy(self) -> bool:
+        """Something runs whose end must be awaited."""
+        running = bool(self._activities) or self._region is not None
+        return running or self.children.busy or self.approvals.busy
 
     @property
     def is_settled(self) -> bool:
@@ -162,9 +172,9 @@ class Driver:
         self._note_settled()
 
     def _route_waits(self) -> None:
-        """While paused, clocks go on, and children of an earlier run are found again so that they can be told."""
+        """While paused, clocks and approvals go on, and children of an earlier run are found again to be told."""
         ready = self.run.take_ready()
-        waits = [work for work in ready if work.kind == "timer" or work.purpose == "reattach"]
+        waits = [work for work in ready if work.kind in ("timer", "approval") or work.purpose == "reattach"]
         self.run.give_back([work for work in ready if work not in waits])
         self._route(waits)
 
@@ -185,14 +195,16 @@ class Driver:
                 self._start_timer(work)
             elif work.kind in ("child", "shard"):
                 self.children.start(work)
+            elif work.kind == "approval":
+                self.approvals.start(work)
             elif work.key in self._closings:
-                self._complete(work.key, self._closings.pop(work.key))
+                self.complete(work.key, self._closings.pop(work.key))
             elif work.kind in _LOCAL_KINDS or (self.run.plan.nodes[work.subject].local and work.attempt == 1):
                 self._local.append(work)
             else:
                 self._io.append(work)
 
-    def _complete(self, key: WorkKey, outcome: Outcome) -> None:
+    def complete(self, key: WorkKey, outcome: Outcome) -> None:
         self.run.complete(key, outcome, self.now)
         self.on_progress()
         self.wake()
@@ -247,12 +259,18 @@ class Driver:
             again=work.key in self._again,
         )
         request.closing = self.closing_node(work)
+        request.budget_approved = self._has_passed(work)
         count = self._again.get(work.key, 0)
         handle = workflow.start_activity(
             EXECUTE_NODE, request, result_type=list, **options.node_options(node, _activity_id(node, work, count))
         )
         self._activities[work.key] = handle
         self._when_done(handle, lambda done: self._activity_done(work, done))
+
+    def _has_passed(self, work: Work) -> bool:
+        """Whether people have let the node pass what it asked over."""
+        asked = self.run.frame_of(work).nodes[work.subject].opened
+        return asked is not None and asked.get("decision") == APPROVED
 
     def _inline_limit(self) -> int:
         """Bytes that an output may have inline: little once the state holds much."""
@@ -276,7 +294,7 @@ class Driver:
             self._note_settled()
             self._recorded = {(work.subject, work.iteration): None}
             self.closed = self.closed or outcome.closed
-            self._complete(work.key, outcome)
+            self.complete(work.key, outcome)
             self._note_settled()
             self._recorded = {}
         self.wake()
@@ -307,7 +325,7 @@ class Driver:
             await asyncio.sleep(delay)
         self._timers.pop(work.key, None)
         if self._is_wanted(work):
-            self._complete(work.key, Outcome("success"))
+            self.complete(work.key, Outcome("success"))
 
     def _cancel(self, key: WorkKey) -> None:
         timer = self._timers.pop(key, None)
@@ -318,6 +336,7 @@ class Driver:
             activity.cancel()
             asyncio.create_task(self._give_up(key, activity))  # noqa: RUF006  the loop of a workflow keeps its tasks
         self.children.cancel(key)
+        self.approvals.end(key)
         if self._region_remote and any(work.key == key for work in self._region_works):
             self._region.cancel()
 
@@ -326,7 +345,7 @@ class Driver:
         await asyncio.sleep(options.CANCEL_TIMEOUT_S)
         if self._activities.get(key) is activity:
             del self._activities[key]
-            self._complete(key, Outcome("cancelled"))
+            self.complete(key, Outcome("cancelled"))
 
     # ---- regions
 
@@ -392,7 +411,7 @@ class Driver:
         self._remote_next = False
         for work in works:
             if self._is_wanted(work):
-                self._complete(work.key, outcome)
+                self.complete(work.key, outcome)
 
     def _apply(self, slices: list[dict[str, Any]], result: RegionResult) -> None:
         """Replay what the region did, in its order."""

@@ -25,6 +25,7 @@ from engine.contracts import (
 )
 from engine.dag.execution import Execution
 from engine.dag.frame import NodeState
+from engine.dag.packing import unpack_plan
 from engine.dag.plan import MAIN, Plan
 from engine.dag.snapshot import restore_execution, take_execution
 from engine.dag.values import wire_size
@@ -46,7 +47,7 @@ class ExecutionWorkflow:
 
     @workflow.init
     def __init__(self, request: ExecutionInput) -> None:
-        plan = Plan.from_wire(request.plan)
+        plan = unpack_plan(request.plan)
         self._meta = dict(request.meta)
         self._request = request
         shard_passes = shard_size(plan)
@@ -58,7 +59,7 @@ class ExecutionWorkflow:
             self._execution = restore_execution(plan, state["run"], workflow.time(), shard_passes=shard_passes)
             ledger = Ledger.from_wire(state["ledger"])
         self._driver = Driver(self._execution, self._meta, ledger, lambda: self._execution.done)
-        self._driver.plan_wire = lambda: request.plan
+        self._driver.packed_plan = lambda: request.plan
         self._driver.closing = self._closing_of
         self._driver.closing_node = self._closing_of_node
         self._driver.on_progress = self._note_attempt
@@ -237,7 +238,7 @@ class ExecutionWorkflow:
 
     @workflow.update(name="command")
     def command(self, command: Command) -> bool:
-        """Pause, resume, skip a node, or retry one now; False if the node is not there or has settled."""
+        """Pause, resume, skip a node, retry one now, decide an approval; False if the node is not there or settled."""
         return obey(self._driver, command)
 
     @command.validator

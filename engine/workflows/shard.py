@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, Command, ShardInput
 from engine.dag.frame import Frame, NodeState
-from engine.dag.plan import Plan
+from engine.dag.packing import unpack_plan
 from engine.dag.slices import Slice
 from engine.dag.snapshot import restore_container, take_container
 from engine.dag.values import wire_size
@@ -27,7 +28,7 @@ class ShardWorkflow:
 
     @workflow.init
     def __init__(self, request: ShardInput) -> None:
-        plan = Plan.from_wire(request.plan)
+        plan = unpack_plan(request.plan)
         self._request = request
         self._node = plan.nodes[request.node]
         # What a failure of the loop means, and its assign, are the parent's business; this plan is ours alone.
@@ -41,7 +42,7 @@ class ShardWorkflow:
         self._run.root_ended = self._root_ended
         ledger = Ledger() if request.state is None else Ledger.from_wire(request.state["ledger"])
         self._driver = Driver(self._run, request.meta, ledger, lambda: self._ended)
-        self._driver.plan_wire = lambda: request.plan
+        self._driver.packed_plan = lambda: request.plan
         self._driver.unrecorded_node = request.node
         self._driver.paused = request.paused if request.state is None else request.state["paused"]
         self._driver.on_progress = self._watch_length
@@ -134,6 +135,16 @@ class ShardWorkflow:
     def command(self, command: Command) -> None:
         """A person's word, passed on by the parent."""
         obey(self._driver, command)
+
+    @workflow.update(name=CHILD_COMMAND)
+    def answered_command(self, command: Command) -> bool:
+        """The same from who knows that the node is here, as the row of an approval says; False if it is not."""
+        return obey(self._driver, command)
+
+    @answered_command.validator
+    def _validate_command(self, command: Command) -> None:
+        if self._ended:
+            raise ApplicationError("the shard has ended", type="CONFLICT", non_retryable=True)
 
     @workflow.query(name="state")
     def state(self) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class NewExecution:
     node_total: int = 0
     priority: int = 3
     labels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    started_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +82,7 @@ class ExecutionFilter:
     labels: Mapping[str, Any] | None = None
 
 
-_INSERT_COLUMNS = (
-    "tenant_id, id, workflow_id, version_id, workflow_name, trigger, trigger_node, input, parent_execution_id,"
-    " rerun_of, node_total, priority, metadata, holds, rerun_from"
-)
-_INSERT_VALUES = (
-    "$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::text, $6::text, $7::text, $8::json, $9::uuid, $10::uuid,"
-    " $11::integer, $12::smallint, $13::jsonb, $14::jsonb, $15::text"
-)
-_INSERT = f"""
-    INSERT INTO execution ({_INSERT_COLUMNS}) VALUES ({_INSERT_VALUES})
-    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_ALL}
-"""
-_INSERT_ONCE = f"""
-    WITH first AS (
-        INSERT INTO idempotency_key (tenant_id, kind, key, execution_id, request_digest)
-        VALUES ($1, $16::text, $17::text, $2, $18::bytea) ON CONFLICT DO NOTHING RETURNING 1
-    )
-    INSERT INTO execution ({_INSERT_COLUMNS}) SELECT {_INSERT_VALUES} FROM first
-    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_ALL}
-"""
+_CREATE = f"SELECT {_ALL} FROM create_execution({', '.join(f'${n}' for n in range(1, 20))})"
 _KEY = "SELECT execution_id, request_digest FROM idempotency_key WHERE tenant_id = $1 AND kind = $2 AND key = $3"
 _GET = f"SELECT {_ALL} FROM execution WHERE tenant_id = $1 AND id = $2"
 _TAKE = """
@@ -148,14 +130,25 @@ class Executions:
         The same key and request, or the same id, gives the execution that is there.
         Raises: Conflict if the key was used for another request, or (QUOTA_EXCEEDED) if a counter is full.
         """
+        record = await self._insert(tenant, new, request, holds)
+        if record is not None:
+            return Created(_execution(record), is_new=True)
         async with self._database.transaction(tenant) as transaction:
-            record = await _insert(transaction, tenant, new, request, holds)
-            if record is None:
-                existing = await _existing(transaction, tenant, new.id, request)
-                return Created(existing, is_new=False)
-            for hold in sorted(holds, key=lambda hold: (hold.scope, hold.key)):
+            return Created(await _existing(transaction, tenant, new.id, request), is_new=False)
+
+    async def _insert(
+        self, tenant: TenantId, new: NewExecution, request: IdempotentRequest | None, holds: Sequence[Hold]
+    ) -> asyncpg.Record | None:
+        """The new row, None if there is one already. Without quota counters one call is the whole transaction."""
+        arguments = _arguments(tenant, new, request, holds)
+        if not holds:
+            async with self._database.connection() as connection:
+                return await connection.fetchrow(_CREATE, *arguments)
+        async with self._database.transaction(tenant) as transaction:
+            record = await transaction.fetchrow(_CREATE, *arguments)
+            for hold in sorted(holds, key=lambda hold: (hold.scope, hold.key)) if record is not None else ():
                 await _take(transaction, tenant, hold)
-        return Created(_execution(record), is_new=True)
+            return record
 
     async def get(self, tenant: TenantId, execution_id: UUID) -> Execution:
         """Raises: NotFound."""
@@ -222,22 +215,16 @@ def _execution(record: asyncpg.Record) -> Execution:
     return row_of(Execution, record, renamed=_RENAMED)
 
 
-async def _insert(
-    transaction: Connection,
-    tenant: TenantId,
-    new: NewExecution,
-    request: IdempotentRequest | None,
-    holds: Sequence[Hold],
-) -> asyncpg.Record | None:
+def _arguments(
+    tenant: TenantId, new: NewExecution, request: IdempotentRequest | None, holds: Sequence[Hold]
+) -> tuple[Any, ...]:
     held = [[hold.scope, hold.key] for hold in holds] or None
-    arguments = (
+    once = (None, None, None) if request is None else (request.kind, request.key, request.digest)
+    return (
         tenant.uuid, new.id, new.workflow_id, new.version_id, new.workflow_name, new.trigger, new.trigger_node,
         new.input, new.parent_execution_id, new.rerun_of, new.node_total, new.priority, dict(new.labels), held,
-        new.rerun_from,
+        new.rerun_from, new.started_by, *once,
     )  # fmt: skip
-    if request is None:
-        return await transaction.fetchrow(_INSERT, *arguments)
-    return await transaction.fetchrow(_INSERT_ONCE, *arguments, request.kind, request.key, request.digest)
 
 
 async def _existing(

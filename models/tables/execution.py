@@ -21,7 +21,8 @@ class Execution(SQLModel, table=True):
     `status` is pending, running, paused, success, failed, cancelled or timed_out; `input` and `output` are Values;
     `metadata` (here `labels`) is searchable. `expected_count` and `expected_digest` are what the closing transaction
     checked the node executions against. A rerun runs node `rerun_from` of execution `rerun_of` again with what follows.
-    `holds` are the quota counters that this execution gives back when it ends.
+    `holds` are the quota counters that this execution gives back when it ends. `started_by` is the person who started
+    it, or its outermost parent; empty if no person did.
     Partitioned by tenant, then by month of the id.
     """
 
@@ -67,6 +68,7 @@ class Execution(SQLModel, table=True):
         default_factory=dict, sa_type=JSONB, sa_column_kwargs={"name": "metadata", "server_default": text("'{}'")}
     )
     holds: list[list[str]] | None = structure()
+    started_by: str = words(default="")
     created_at: datetime = created()
     started_at: datetime | None = moment()
     finished_at: datetime | None = moment()

@@ -49,7 +49,8 @@ def load_document(path: Path, limits: LimitSettings) -> Document:
 def check(spec: WorkflowSpec, limits: LimitSettings) -> list[Issue]:
     """Every issue of what a document means."""
     from engine.expressions.references import AstReferenceParser
-    from engine.nodes.registry import built_in_catalogue
+    from engine.nodes.registry import catalogue_of
+    from engine.settings import load_settings
 
     bounds = Limits(
         max_nodes=limits.max_nodes,
@@ -57,7 +58,7 @@ def check(spec: WorkflowSpec, limits: LimitSettings) -> list[Issue]:
         max_expression_bytes=limits.max_expression_bytes,
         max_iterations=limits.max_iterations,
     )
-    return validate(spec, built_in_catalogue(), AstReferenceParser(), bounds)
+    return validate(spec, catalogue_of(load_settings()), AstReferenceParser(), bounds)
 
 
 def read_file(path: Path) -> bytes:

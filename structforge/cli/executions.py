@@ -10,10 +10,14 @@ import typer
 
 if TYPE_CHECKING:
     from engine.dag.spec import WorkflowSpec
-    from structforge.client import AsyncClient, ExecutionDetail, NodeExecutionReply
+    from structforge.client import ApprovalReply, AsyncClient, ExecutionDetail, NodeExecutionReply
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution.")]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="Path of the node that waits.")]
+Comment = Annotated[str, typer.Option(help="What to add for the record.")]
+Form = Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="The form, filled in.")]
+Iteration = Annotated[list[int] | None, typer.Option(help="Which pass of a loop; repeated for nested ones.")]
 Result = TypeVar("Result")
 commands = typer.Typer(help="Executions on the server.", no_args_is_help=True)
 
@@ -118,6 +122,83 @@ def rerun(
     if as_json:
         return print_json({"execution_id": str(started.id), "status": started.status})
     return out().print(f"{started.id}")
+
+
+@commands.command("approvals")
+def approvals(
+    status: Annotated[str, typer.Option(help="Only these, such as open,approved.")] = "open",
+    execution: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this execution.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """What waits for people."""
+    from structforge.cli.tables import clock, print_table
+    from structforge.cli.terminal import print_json
+
+    page = _call(lambda client: client.approvals(status=status, execution_id=execution, limit=limit))
+    if as_json:
+        return print_json(page.model_dump(mode="json")["items"])
+    rows = [
+        (str(it.execution_id), it.workflow_name, _place(it), it.status, clock(it.created_at), it.message)
+        for it in page.items
+    ]
+    return print_table(("execution", "workflow", "node", "status", "since", "message"), rows)
+
+
+@commands.command("approve")
+def approve(
+    execution_id: Id,
+    node: Node,
+    comment: Comment = "",
+    form: Form = None,
+    iteration: Iteration = None,
+    as_json: Json = False,
+) -> None:
+    """Approve what a node of an execution waits for."""
+    _decide(execution_id, node, "approved", comment, form, iteration, as_json=as_json)
+
+
+@commands.command("reject")
+def reject(
+    execution_id: Id,
+    node: Node,
+    comment: Comment = "",
+    form: Form = None,
+    iteration: Iteration = None,
+    as_json: Json = False,
+) -> None:
+    """Reject what a node of an execution waits for."""
+    _decide(execution_id, node, "rejected", comment, form, iteration, as_json=as_json)
+
+
+def _decide(
+    execution_id: str,
+    node: str,
+    decision: str,
+    comment: str,
+    form: str | None,
+    iteration: list[int] | None,
+    *,
+    as_json: bool,
+) -> None:
+    from structforge.cli.runs import read_input
+    from structforge.cli.terminal import out, print_json, printable
+
+    given = None if form is None else read_input(form, "--form")
+    reply = _call(
+        lambda client: client.decide_node(
+            execution_id, node, decision, form=given, comment=comment, iteration=iteration
+        )
+    )
+    if as_json:
+        return print_json(reply.model_dump(mode="json"))
+    said = sum(one.decision == decision for one in reply.decisions)
+    return out().print(printable(f"{_place(reply)}: {reply.status} ({said} {decision}, quorum {reply.quorum})"))
+
+
+def _place(approval: ApprovalReply) -> str:
+    number = ".".join(map(str, approval.iteration))
+    return f"{approval.path}[{number}]" if number else approval.path
 
 
 async def _spec(client: AsyncClient, execution: ExecutionDetail) -> WorkflowSpec | None:

@@ -77,20 +77,20 @@ def run_file(file: Path, options: Options | None = None) -> None:
         raise typer.Exit(code)
 
 
-def read_input(text: str) -> Any:
+def read_input(text: str, option: str = "--input") -> Any:
     """`JSON`, or `@FILE` that holds JSON. Raises: ConfigurationError."""
     from structforge.cli.documents import read_file
 
-    source = "--input"
+    source = option
     try:
         if text.startswith("@"):
-            source = f"--input {text}"
+            source = f"{option} {text}"
             text = read_file(Path(text[1:])).decode("utf-8-sig")
         return json.loads(text)
     except UnicodeDecodeError:
         raise ConfigurationError(f"{source} is no UTF-8 text") from None
     except (ValueError, RecursionError) as error:
-        hint = "quote it for the shell, as in --input '{\"name\": 1}', or name a file: --input @input.json"
+        hint = f"quote it for the shell, as in {option} '{{\"name\": 1}}', or name a file: {option} @data.json"
         raise ConfigurationError(f"{source} is no JSON: {error}", details={"hint": hint}) from None
 
 
@@ -106,9 +106,10 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _check_trigger(document: Document, trigger: str | None) -> None:
-    from engine.nodes.registry import built_in_catalogue
+    from engine.nodes.registry import catalogue_of
+    from engine.settings import load_settings
 
-    catalogue = built_in_catalogue()
+    catalogue = catalogue_of(load_settings())
     triggers = [
         node.id for node in document.spec.nodes if (found := catalogue.get(node.type)) and found.kind == "trigger"
     ]

@@ -37,12 +37,18 @@ def demo() -> None:
     run_file(samples.demo_document())
 
 
-def worker() -> None:
-    """Serve node executions; start as many as the work needs."""
+def worker(
+    queues: Annotated[
+        str, typer.Option("--queues", metavar="NAMES", help="Serve the nodes of these task queues alone, by commas.")
+    ] = "",
+) -> None:
+    """Serve executions and nodes, or the nodes of some task queues; start as many as the work needs."""
     from engine.settings import load_settings
     from worker import serve
 
-    asyncio.run(serve(load_settings()))
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    settings = load_settings()
+    asyncio.run(serve(settings.override({"worker": {"queues": names}}) if names else settings))
 
 
 def api() -> None:

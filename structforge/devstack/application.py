@@ -7,13 +7,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 
 import structforge
+from engine.nodes.plugins.discovery import sources_in
+from engine.nodes.plugins.refreshing import describe_changed
 from engine.settings import ENV_PREFIX, Settings
 from models.migrations import upgrade
 from structforge.devstack import folder
@@ -29,16 +31,19 @@ STOP_DEADLINE_S = 1.8
 class Application:
     """`structforge ROLE` as a supervised process; ready when `ready_url` answers 200, or at once without one."""
 
-    def __init__(self, name: str, role: str, settings: Settings, ready_url: str | None = None) -> None:
+    def __init__(
+        self, name: str, role: str, settings: Settings, ready_url: str | None = None, *, options: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self._role = role
+        self._options = options
         self._settings = settings
         self._ready_url = ready_url
 
     async def prepare(self) -> Command:
         return Command(
             name=self.name,
-            argv=[sys.executable, "-m", "structforge", self._role],
+            argv=[sys.executable, "-m", "structforge", self._role, *self._options],
             log=self._settings.data_dir / "logs" / f"{self.name}.log",
             environment=child_environment(self._settings),
             # Their servers die in the same moment, so nothing is left that an orderly end could still write to.
@@ -75,6 +80,7 @@ async def running_stack(settings: Settings) -> AsyncGenerator[Endpoints]:
     """
     async with EmbeddedStack(settings, ports=[PortRequest("api", "port")]) as servers:
         await _migrate(servers)
+        await describe_changed(servers.settings.plugins_folder)
         endpoints = _with_api(servers)
         processes = [SupervisedServer(item, settings.embedded.start_timeout_s, _no_note) for item in _roles(endpoints)]
         try:
@@ -133,7 +139,15 @@ def _roles(endpoints: Endpoints) -> list[Application]:
         Application("api", "api", served, f"{served.api.url}/readyz"),
         *(Application(name, "worker", keyless) for name in names),
         Application("scheduler", "scheduler", keyless),
+        *(Application(f"worker-{queue}", "worker", keyless, options=["--queues", queue]) for queue in _queues(keyless)),
     ]
+
+
+def _queues(settings: Settings) -> list[str]:
+    """Task queues of nodes that routes and plugins name: each gets a worker process of its own."""
+    own = {settings.worker.task_queue, None}
+    plugins = {source.manifest.task_queue for source in sources_in(settings.plugins_folder)}
+    return sorted(queue for queue in {*settings.worker.routes.values(), *plugins} - own if queue is not None)
 
 
 async def _start_all(processes: list[SupervisedServer]) -> None:

@@ -13,7 +13,7 @@ DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 WRITTEN = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *(DOCS / name for name in ("README.md", "architecture.md", "documents.md", "expressions.md")),
+    *(DOCS / name for name in ("README.md", "architecture.md", "documents.md", "expressions.md", "plugins.md")),
     *DECISIONS,
 ]
 _BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -21,7 +21,12 @@ _BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 def blocks(path: Path, language: str) -> list[str]:
     """The fenced blocks of a language, in order."""
-    return [match[2] for match in _BLOCK.finditer(path.read_text("utf-8")) if match[1] == language]
+    return blocks_of(path.read_text("utf-8"), language)
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    """The same for the text of a page."""
+    return [match[2] for match in _BLOCK.finditer(text) if match[1] == language]
 
 
 @cache

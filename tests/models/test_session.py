@@ -21,6 +21,11 @@ OWNED = [
     "idempotency_key",
     "outbox",
     "quota_counter",
+    "ai_model",
+    "ai_budget",
+    "ai_call",
+    "ai_spend",
+    "approval",
 ]
 
 

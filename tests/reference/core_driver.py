@@ -28,6 +28,7 @@ from tests.reference import evaluate
 from tests.reference.evaluate import Failure, Outcome
 from tests.reference.frames import Key, State, body_of, branches_of, error_policy, plain_params
 from tests.reference.interpreter import Due, Reference
+from tests.reference.people import Asked
 
 Place = tuple[str, Iteration]
 
@@ -50,6 +51,7 @@ class Pair:
         self.tried: dict[Key, int] = {}  # attempts made with each idempotency key, as an effect server counts them
         self.held: list[Work] = []  # I/O works without a slot
         self.active: dict[WorkKey, tuple[Work, dict[str, Any], Any]] = {}
+        self.asked: dict[WorkKey, Asked] = {}  # approvals that wait, by the key of their work
         self.rowless: list[tuple[Work, dict[str, Any]]] = []
         self.timers: list[Work] = []
         self.timeouts: list[Work] = []  # of parallels; one in twenty fires
@@ -69,7 +71,7 @@ class Pair:
         """One piece of due work, or one node that ends, at random; then both are compared."""
         if self.rowless and self.rng.random() < 0.7:
             self._do_rowless(self.rowless.pop(0))
-        elif self.rowless or self.active or self.timers:
+        elif self.rowless or self.active or self.timers or self.asked:
             self._do_any()
         else:
             raise AssertionError(f"the core is stuck; running in the reference: {self.reference.running()}")
@@ -102,10 +104,12 @@ class Pair:
         self._compare()
 
     def _do_any(self) -> None:
-        choices: list[Any] = [*self.rowless, *self.active.values(), *self.timers]
+        choices: list[Any] = [*self.rowless, *self.active.values(), *self.timers, *self.asked.values()]
         chosen = self.rng.choice(choices)
         if self.timeouts and self.rng.random() < 0.05:
             self._time_out(self.timeouts.pop(0))
+        elif isinstance(chosen, Asked):
+            self._hear(chosen)
         elif isinstance(chosen, Work):
             self.timers.remove(chosen)
             self._fire(chosen)
@@ -150,8 +154,9 @@ class Pair:
         del self.active[work.key]
         place = self._place(work)
         key = self._reference_key(place)
-        delay = self.plan.nodes[work.subject].kind == "delay"
-        if work.key in self.cancelling and (delay or self.rng.random() < 0.6):
+        kind = self.plan.nodes[work.subject].kind
+        delay = kind == "delay"
+        if work.key in self.cancelling and (kind in ("delay", "approval") or self.rng.random() < 0.6):
             ended = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error)
             self.reference.complete(*key, outcome=ended)
             self._count(work, 1)
@@ -160,6 +165,9 @@ class Pair:
         node = self.specs[place[0]]
         retry, _ = error_policy(node, self.graphs[node.id], self.spec.settings)
         ended = evaluate.evaluate_node(node, names, read(upstream), retry=retry, tried=self._tried(work))
+        if kind == "approval" and ended.kind == "success":
+            self._ask(Asked(work, node, ended, upstream))
+            return
         other = self.reference.complete(*key)
         assert _shape(ended) == _shape(other), f"{place} ended as {ended} in the core's scope, {other} in the reference"
         self._count(work, ended.attempts)
@@ -177,6 +185,41 @@ class Pair:
         assign = ("assign", work.subject, work.iteration)
         if assign in self.core.works:
             self.core.complete(assign, core.Outcome("success", assigned=outcome.assigned), 0.0)
+
+    # ---- approvals
+
+    def _ask(self, asked: Asked) -> None:
+        """The approval opens; from now on people speak."""
+        work = asked.work
+        self.asked[("approval", work.subject, work.iteration)] = asked
+        self._complete(work, core.Outcome("success", opened=asked.opened()))
+
+    def _hear(self, asked: Asked) -> None:
+        """Somebody speaks, or the time runs out; then both must have an end of it, or neither."""
+        work = asked.work
+        path, iteration = self._place(work)
+        key: WorkKey = ("approval", work.subject, iteration)
+        if not asked.may_speak:
+            assert self.core.complete(key, core.Outcome("success"), 0.0)
+        elif not asked.speak(self.rng, lambda word: self.core.decide(path, iteration, word)):
+            assert key in self.core.works, f"{path} was decided too early"
+            return
+        assert key not in self.core.works, f"{path} was not decided"
+        del self.asked[key]
+        assign = ("assign", work.subject, iteration)
+        if assign in self.core.works:
+            outcome = self._core_outcome(work, asked.ended, asked.upstream)
+            self.core.complete(assign, core.Outcome("success", assigned=outcome.assigned), 0.0)
+        other = self.reference.complete(*self._reference_key((path, iteration)))
+        assert _shape(asked.ended) == _shape(other), f"{path} ended as {asked.ended}, {other} in the reference"
+        self._count(work, 1)
+
+    def _unask(self, key: WorkKey) -> None:
+        """It was cancelled; the reference waits to be told so."""
+        asked = self.asked.pop(key)
+        ended = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error)
+        self.reference.complete(*self._reference_key(self._place(asked.work)), outcome=ended)
+        self._count(asked.work, 1)
 
     def _core_outcome(self, work: Work, ended: Outcome, upstream: Value) -> core.Outcome:
         node = self.plan.nodes[work.subject]
@@ -311,7 +354,9 @@ class Pair:
                 self._take_timer(work)
             elif work.kind in ("pass", "outputs"):
                 self.rowless.append((work, self._names(work)))
-            elif self.plan.nodes[work.subject].kind == "delay":
+            elif work.kind == "approval":
+                self.core.mark_started(work, 0.0)
+            elif self.plan.nodes[work.subject].kind in ("delay", "approval"):
                 self._activate(work)  # one node here: its opening stands for the whole of it
             elif work.kind in ("open", "assign"):
                 self.rowless.append((work, self._names(work)))
@@ -340,6 +385,8 @@ class Pair:
         for key in self.core.take_cancels():
             if key[0] in ("node", "open"):
                 self.cancelling.add(key)
+            elif key in self.asked:
+                self._unask(key)
         self.cancelling &= set(self.active)
 
     def _start_io(self) -> None:
@@ -388,7 +435,8 @@ class Pair:
     # ---- comparison ---------------------------------------------------------------------------------------------
 
     def _compare(self) -> None:
-        running = sorted(self._place(work) for work, _, _ in self.active.values())
+        works = [work for work, _, _ in self.active.values()] + [asked.work for asked in self.asked.values()]
+        running = sorted(self._place(work) for work in works)
         assert running == sorted(key[:2] for key in self.reference.running()), "other nodes run"
         waiting = sorted(self._place(work) for work in self.held)
         assert waiting == sorted(key[:2] for key in self.reference.waiting()), "other nodes wait for a slot"

@@ -107,6 +107,10 @@ def _execute(
         return {"port": port, "value": value}, port, upstream
     elif node.type == "delay":
         output = {"started_at": "", "ended_at": ""}
+    elif node.type == "approval":
+        port = params["message"]  # the generator writes there how people are going to decide
+        output = {"decision": port, "by": None, "form": None, "comment": "", "decisions": []}
+        return output, port, output
     else:
         assert node.type == "manual", node.type
         output = scope["input"]
@@ -138,7 +142,7 @@ def _first_holding(node: NodeSpec, scope: Mapping[str, Any]) -> str:
 
 def default_port(node: NodeSpec) -> str:
     """The port of a node that is skipped, or whose failure is handled and has no error edge."""
-    usual = {"condition": "else", "switch": "default"}.get(node.type, "out")
+    usual = {"condition": "else", "switch": "default", "approval": "rejected"}.get(node.type, "out")
     return node.params.get("default_port", usual)
 
 
@@ -246,6 +250,8 @@ def normalise(data: Any) -> Any:
         return {"code": members["code"]}
     if members.keys() == {"started_at", "ended_at"}:
         return "delay"
+    if members.keys() == {"decision", "by", "form", "comment", "decisions"}:
+        return {"decision": members["decision"]}
     if members.keys() == {"status", "headers", "body", "url", "elapsed_ms"}:
         members = {"status": members["status"], "body": members["body"]}
     return {key: normalise(item) for key, item in members.items()}

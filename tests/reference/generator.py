@@ -17,6 +17,7 @@ from typing import Any
 
 Json = dict[str, Any]
 _VARIABLES = ("a", "b")
+_DECISIONS = ("approved", "rejected", "timeout")
 _DEEPEST = 3
 
 
@@ -53,9 +54,11 @@ class _Uses:
     writers: list[frozenset[str]] = field(default_factory=list[frozenset[str]])
 
 
-def random_document(rng: random.Random, *, effect_url: str, size: int = 14, racy: bool = True) -> Json:
-    """A valid document of about `size` nodes at most, bodies included."""
-    return _Writer(rng, effect_url, size, racy).document()
+def random_document(
+    rng: random.Random, *, effect_url: str, size: int = 14, racy: bool = True, people: bool = False
+) -> Json:
+    """A valid document of about `size` nodes at most, bodies included. Without `people` approvals run out of time."""
+    return _Writer(rng, effect_url, size, racy, people).document()
 
 
 def random_input(rng: random.Random) -> Json:
@@ -69,11 +72,12 @@ def random_input(rng: random.Random) -> Json:
 
 
 class _Writer:
-    def __init__(self, rng: random.Random, effect_url: str, size: int, racy: bool) -> None:
+    def __init__(self, rng: random.Random, effect_url: str, size: int, racy: bool, people: bool) -> None:
         self.rng = rng
         self.effect_url = effect_url.rstrip("/")
         self.left = rng.randint(2, max(2, size))
         self.racy = racy
+        self.people = people
         self.count = 0
         self.uses = {name: _Uses() for name in _VARIABLES}
 
@@ -167,10 +171,12 @@ class _Writer:
         ports = ("out",)
         if kind in ("condition", "switch"):
             ports = _ports_of(node)
+        elif kind == "approval":
+            ports = _DECISIONS
         return node, edges, _Source(node["id"], kind, ports, above, certain)
 
     def _kind(self, place: _Place) -> str:
-        weights = {"transform": 30, "http": 28, "condition": 10, "switch": 8, "delay": 4}
+        weights = {"transform": 30, "http": 28, "condition": 10, "switch": 8, "delay": 4, "approval": 5}
         if place.depth < _DEEPEST and self.left > 0 and not place.handlers:
             weights |= {"loop": 12, "parallel": 9}
         return self.rng.choices(list(weights), list(weights.values()))[0]
@@ -204,6 +210,7 @@ class _Writer:
             "condition": lambda: self._conditions(names),
             "switch": lambda: self._cases(names),
             "delay": lambda: {"delay": "1ms"},
+            "approval": self._approval,
             "loop": lambda: self._loop(node, names, above),
             "parallel": lambda: self._parallel(node, names),
         }
@@ -265,6 +272,15 @@ class _Writer:
         values = self.rng.sample([0, 1, 2, 3, "red", "green"], 2)
         cases = [{"value": case, "output_port": f"case{at}"} for at, case in enumerate(values)]
         return {"switch_value": value, "cases": cases, **({"default_port": "rest"} if self.chance(0.3) else {})}
+
+    def _approval(self) -> Json:
+        """`message` says how it ends; without people, by its time running out."""
+        if not self.people:
+            return {"message": "timeout", "timeout": "1ms"}
+        params: Json = {"message": self.rng.choice(_DECISIONS), "quorum": self.rng.randint(1, 3), "timeout": "1h"}
+        if self.chance(0.5):
+            params["approvers"] = ["p0", "p1", "p2", "p3"]
+        return params
 
     # ---- containers ---------------------------------------------------------------------------------------------
 

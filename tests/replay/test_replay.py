@@ -67,6 +67,18 @@ CONTROL_PATHS = (
     "timeout_counts_from_the_first_run",
     "cancel_reaches_shards_of_an_earlier_run",
     "shard_that_continues_as_new_keeps_its_results",
+    "approval_goes_on_through_its_port_with_the_word_that_decided",
+    "rejection_goes_on_through_its_port",
+    "quorum_counts_people_and_not_words",
+    "time_that_runs_out_goes_on_through_its_port",
+    "cancel_ends_an_approval_that_waits",
+    "skip_of_an_approval_rejects",
+    "each_pass_of_a_loop_asks_for_itself",
+    "approvals_in_shards_take_words_from_the_parent_and_their_own-2",
+    "approval_of_an_earlier_run_is_decided_in_a_later_one-2",
+    "time_of_an_approval_is_carried_as_a_deadline",
+    "node_over_a_budget_waits_and_runs_once_it_is_approved",
+    "node_over_a_budget_fails_with_its_error_if_it_is_rejected",
 )
 
 

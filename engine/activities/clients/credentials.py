@@ -3,14 +3,19 @@
     shop-api: {type: bearer, token: "...", allowed_hosts: [shop.example]}
     ledger: {type: basic, username: books, password: "..."}
     maps: {type: api_key, value: "...", header: x-api-key}
+    partner: {type: hmac, secret: "whsec_..."}
+    books: {type: connection, url: "postgresql://reader:...@db.example/books?sslmode=verify-full"}
+    post: {type: smtp, host: mail.example, username: robot@shop.example, password: "...", security: starttls}
 
-The file must be readable by its owner alone. It is read again when it changes; no secret leaves this process except in
-the request that it signs.
+What an operator writes is trusted: such a credential may name an internal address. The file must be readable by its
+owner alone. It is read again when it changes; no secret leaves this process except in the request that it signs.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +24,44 @@ import yaml
 from engine.errors import ACCESS_DENIED, ConfigurationError, NodeError
 from engine.nodes.base import Credential
 
-TYPES = ("api_key", "bearer", "basic")
-_TEXTS = ("value", "header", "query", "prefix", "token", "username", "password")
+_Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_port(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+
+
+def _is_security(value: Any) -> bool:
+    return value in ("starttls", "tls", "none")
+
+
+_CHECKS: Mapping[str, tuple[_Check, str]] = {
+    "port": (_is_port, "a port number"),
+    "security": (_is_security, "starttls, tls or none"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """What a credential of one type has beside `type` and `allowed_hosts`; it is text but for what `_CHECKS` names."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = field(default=())
+
+
+_FIELDS: Mapping[str, _Fields] = {
+    "api_key": _Fields(("value",), ("header", "query", "prefix")),
+    "bearer": _Fields(("token",)),
+    "basic": _Fields(("username", "password")),
+    "hmac": _Fields(("secret",)),
+    "connection": _Fields(("url",)),
+    "smtp": _Fields(("host",), ("port", "username", "password", "security", "from_address")),
+}
+TYPES = tuple(_FIELDS)
 
 
 class CredentialFile:
@@ -77,12 +118,25 @@ def _credential(name: str, entry: Any, source: str) -> Credential:
     fields = cast("dict[str, Any]", entry)
     if fields.get("type") not in TYPES:
         raise ConfigurationError(f"{source}: the type of {name} must be one of {', '.join(TYPES)}")
-    unknown = sorted(map(str, fields.keys() - {"type", "allowed_hosts", *_TEXTS}))
-    if unknown:
-        raise ConfigurationError(f"{source}: {name} has unknown fields: {', '.join(unknown)}")
-    if not all(isinstance(fields[key], str) for key in _TEXTS if key in fields):
-        raise ConfigurationError(f"{source}: every field of {name} must be text")
+    _check_fields(name, fields, source)
     hosts = fields.get("allowed_hosts", [])
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in cast("list[Any]", hosts)):
         raise ConfigurationError(f"{source}: allowed_hosts of {name} must be a list of host names")
-    return cast("Credential", {"name": name, **fields})
+    return cast("Credential", {**fields, "name": name, "trusted": True})
+
+
+def _check_fields(name: str, fields: Mapping[str, Any], source: str) -> None:
+    expected = _FIELDS[fields["type"]]
+    known = (*expected.required, *expected.optional)
+    unknown = sorted(map(str, fields.keys() - {"type", "allowed_hosts", *known}))
+    if unknown:
+        raise ConfigurationError(
+            f"{source}: {name} has unknown fields: {', '.join(unknown)}; known: {', '.join(known)}"
+        )
+    missing = [key for key in expected.required if not fields.get(key)]
+    if missing:
+        raise ConfigurationError(f"{source}: {name} of type {fields['type']} needs {', '.join(missing)}")
+    for key in known:
+        check, form = _CHECKS.get(key, (_is_text, "text"))
+        if key in fields and not check(fields[key]):
+            raise ConfigurationError(f"{source}: {key} of {name} must be {form}")

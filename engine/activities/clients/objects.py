@@ -147,6 +147,13 @@ class Values:
             return [item for part in value["c"] for item in await self.load(tenant, part)]
         return {key: await self.load(tenant, item) for key, item in value["o"].items()}
 
+    async def is_there(self, tenant: TenantId, value: Value) -> bool:
+        """Whether a Value that `store` gave can still be loaded.
+
+        Raises: SystemFault if the store does not answer.
+        """
+        return "r" not in value or await self._objects.exists(tenant, value["r"])
+
     async def _stored(self, tenant: TenantId, sha256: str) -> Any:
         key = (tenant, sha256)
         cached = self._cache.get(key)

@@ -2,8 +2,9 @@
 
 `sf:{tenant}:execution:{id}` is a hash of the execution's `status` and the number of its nodes by status (`n:success`,
 ...); `sf:{tenant}:execution:{id}:nodes` holds each node's status, so that counting a repeated outcome twice is
-impossible. `sf:{tenant}:events` is a stream of all changes, bounded. Losing Redis costs liveness and never data: every
-failure here is counted and logged, and the work goes on.
+impossible. `sf:{tenant}:events` is a stream of all changes, bounded: an entry names an `execution` and its `status`, or
+its `nodes` (a line each of `path[iteration]#generation status`), or the `partial` text that one `node` has so far.
+Losing Redis costs liveness and never data: every failure here is counted and logged, and the work goes on.
 """
 
 from __future__ import annotations
@@ -30,21 +31,33 @@ GATHER_S = 0.05
 _BATCH = 500
 _log = logging.getLogger(__name__)
 
-# KEYS: hash, nodes, stream. ARGV: execution, seconds to keep, stream length, then for each node: its key, its status,
-# its precedence. An outcome that is not newer than the known one changes nothing.
+# KEYS: hash, nodes, stream. ARGV: execution, seconds to keep, stream length, and the nodes as one text, for an argument
+# each costs more here and there than all the rest: key, status, precedence, apart by US, each node ended by RS. An
+# outcome that is not newer than the known one changes nothing.
 _NODES_SCRIPT = """
 if redis.call('HEXISTS', KEYS[1], 'finished') == 1 then return 0 end
-for i = 4, #ARGV, 3 do
-    local known = redis.call('HGET', KEYS[2], ARGV[i])
+local names, statuses, precedences = {}, {}, {}
+for name, status, precedence in string.gmatch(ARGV[4], '([^\\31\\30]+)\\31(%a+)\\31(%d+)\\30') do
+    names[#names + 1], statuses[#statuses + 1], precedences[#precedences + 1] = name, status, precedence
+end
+local found, known, counts, changed, events = redis.call('HMGET', KEYS[2], unpack(names)), {}, {}, {}, {}
+for i, name in ipairs(names) do
+    local old = known[name] or found[i]
     local old_status, old_precedence
-    if known then old_status, old_precedence = string.match(known, '^(%a+):(.*)$') end
-    if not known or ARGV[i + 2] > old_precedence then
-        if old_status then redis.call('HINCRBY', KEYS[1], 'n:' .. old_status, -1) end
-        redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[i + 1], 1)
-        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2])
-        redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*',
-            'execution', ARGV[1], 'node', ARGV[i], 'status', ARGV[i + 1])
+    if old then old_status, old_precedence = string.match(old, '^(%a+):(.*)$') end
+    if not old or precedences[i] > old_precedence then
+        if old_status then counts[old_status] = (counts[old_status] or 0) - 1 end
+        counts[statuses[i]] = (counts[statuses[i]] or 0) + 1
+        known[name] = statuses[i] .. ':' .. precedences[i]
+        changed[#changed + 1] = name
+        changed[#changed + 1] = known[name]
+        events[#events + 1] = name .. ' ' .. statuses[i]
     end
+end
+if #changed > 0 then
+    redis.call('HSET', KEYS[2], unpack(changed))
+    for status, count in pairs(counts) do redis.call('HINCRBY', KEYS[1], 'n:' .. status, count) end
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'execution', ARGV[1], 'nodes', table.concat(events, '\\n'))
 end
 redis.call('HSETNX', KEYS[1], 'status', 'running')
 redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -68,12 +81,29 @@ class _Status:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A piece of text that a running node has so far; `offset` counts the characters of its attempt before it."""
+
+    tenant: TenantId
+    execution_id: UUID
+    node_path: str
+    iteration: tuple[int, ...]
+    generation: int
+    attempt: int
+    offset: int
+    text: str
+
+
+_Change = NodeRow | _Status | Partial
+
+
 class LiveView:
     """Writes behind, in one pipeline for each batch; `failures` and `dropped` count what did not get there."""
 
     def __init__(self, client: Redis) -> None:
         self._redis = client
-        self._waiting: deque[NodeRow | _Status] = deque()
+        self._waiting: deque[_Change] = deque()
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()  # someone waits for it, or a batch is full
         self._idle = asyncio.Event()
@@ -96,6 +126,11 @@ class LiveView:
     def publish_status(self, tenant: TenantId, execution_id: UUID, status: str) -> None:
         """Show an execution's status, soon; a final one starts the day after which the execution leaves the view."""
         self._enqueue(_Status(tenant, execution_id, status))
+
+    def publish_partial(self, partial: Partial) -> None:
+        """Show a piece of text, soon. It is left out while much waits: what has ended matters more."""
+        if len(self._waiting) < MAX_WAITING // 2:
+            self._enqueue(partial)
 
     async def execution(self, tenant: TenantId, execution_id: UUID) -> LiveExecution | None:
         """What is known of an execution; None if nothing is, or Redis is away: then PostgreSQL is to be asked."""
@@ -133,7 +168,7 @@ class LiveView:
             await asyncio.gather(self._sender, return_exceptions=True)
         await self._redis.aclose()
 
-    def _enqueue(self, change: NodeRow | _Status) -> None:
+    def _enqueue(self, change: _Change) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.dropped += 1
@@ -159,7 +194,7 @@ class LiveView:
                 self._urgent.clear()
                 self._idle.set()
 
-    async def _sent(self, batch: list[NodeRow | _Status]) -> bool:
+    async def _sent(self, batch: list[_Change]) -> bool:
         try:
             await self._send(batch)
         except (RedisError, OSError) as error:
@@ -176,15 +211,20 @@ class LiveView:
         except TimeoutError:
             return
 
-    async def _send(self, batch: list[NodeRow | _Status]) -> None:
+    async def _send(self, batch: list[_Change]) -> None:
         nodes: dict[tuple[TenantId, UUID], list[NodeRow]] = {}
         statuses: list[_Status] = []
+        partials: list[Partial] = []
         for change in batch:
             if isinstance(change, NodeRow):
                 nodes.setdefault((change.tenant, change.execution_id), []).append(change)
-            else:
+            elif isinstance(change, _Status):
                 statuses.append(change)
+            else:
+                partials.append(change)
         async with self._redis.pipeline(transaction=False) as pipe:
+            for partial in partials:  # before the end of their node
+                _add_partial(pipe, partial)
             for (tenant, execution_id), rows in nodes.items():
                 _add_nodes(pipe, tenant, execution_id, rows)
             for status in statuses:
@@ -199,10 +239,9 @@ class LiveView:
 
 def _add_nodes(pipe: Any, tenant: TenantId, execution_id: UUID, rows: list[NodeRow]) -> None:
     key = _key(tenant, execution_id)
-    arguments: list[str | int] = [str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH]
-    for row in rows:
-        arguments += [_node_name(row), row.status, _sortable(row)]
-    pipe.eval(_NODES_SCRIPT, 3, key, f"{key}:nodes", _stream(tenant), *arguments)
+    nodes = "".join([f"{_node_name(row)}\x1f{row.status}\x1f{_sortable(row)}\x1e" for row in rows])
+    stream = _stream(tenant)
+    pipe.eval(_NODES_SCRIPT, 3, key, f"{key}:nodes", stream, str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH, nodes)
 
 
 def _add_status(pipe: Any, change: _Status) -> None:
@@ -215,6 +254,17 @@ def _add_status(pipe: Any, change: _Status) -> None:
     pipe.xadd(_stream(change.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
 
 
+def _add_partial(pipe: Any, partial: Partial) -> None:
+    event: dict[str, str | int] = {
+        "execution": str(partial.execution_id),
+        "node": _named(partial.node_path, partial.iteration, partial.generation),
+        "attempt": partial.attempt,
+        "offset": partial.offset,
+        "partial": partial.text,
+    }
+    pipe.xadd(_stream(partial.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
+
+
 def _key(tenant: TenantId, execution_id: UUID) -> str:
     return f"sf:{tenant}:execution:{execution_id}"
 
@@ -224,8 +274,14 @@ def _stream(tenant: TenantId) -> str:
 
 
 def _node_name(row: NodeRow) -> str:
-    iteration = "".join(f"[{number}]" for number in row.iteration)
-    return f"{row.node_path}{iteration}" + (f"#{row.generation}" if row.generation else "")
+    return _named(row.node_path, row.iteration, row.generation)
+
+
+def _named(path: str, iteration: tuple[int, ...], generation: int) -> str:
+    if not iteration and not generation:
+        return path
+    places = "".join(f"[{number}]" for number in iteration)
+    return f"{path}{places}" + (f"#{generation}" if generation else "")
 
 
 def _sortable(row: NodeRow) -> str:

@@ -6,9 +6,10 @@ from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.dag.control import approval
 from engine.dag.frame import Frame, NodeState
 from engine.dag.machine.readiness import COMPOUND_KINDS, Readiness
-from engine.dag.outcome import Outcome, error_dict
+from engine.dag.outcome import Outcome, error_dict, failed
 from engine.dag.plan import HANDLERS, PlanNode
 from engine.dag.retry import next_delay_s
 from engine.dag.values import NULL, Value, inline
@@ -96,6 +97,10 @@ class Outcomes(Readiness):
             self.handed_back(node, outcome)  # the node stays open here: its owner decides
         elif frame.stopping:
             self._settle(frame, node.index, "failed", None)
+        elif outcome.opened is not None and node.kind == "io":
+            # People may let it pass; until they have decided, its failure stands back.
+            state.opened, state.error, state.finished_at = {**outcome.opened, "error": error}, None, 0.0
+            self._ask(frame, node, state)
         elif self._may_retry(node, state, outcome):
             self._wait_for_retry(frame, node, state)
         else:
@@ -159,12 +164,42 @@ class Outcomes(Readiness):
         elif node.kind == "delay":
             state.status, state.deadline = "waiting", float(state.opened["until"])
             self._issue_timer(node.index, frame.iteration, "delay", state.deadline)
+        elif node.kind == "approval":
+            self._ask(frame, node, state)
         else:
             self._issue("child", node.index, frame.iteration, state.generation)
 
     def _delay_ended(self, frame: Frame, node: PlanNode, state: NodeState) -> None:
         output = inline({"started_at": _iso(state.started_at), "ended_at": _iso(self.now)})
         self._after_opened(frame, node, Outcome("success", output=output, attempts=1, finished_at=self.now))
+
+    def _ask(self, frame: Frame, node: PlanNode, state: NodeState) -> None:
+        """Wait for people, by what `state.opened` says."""
+        asked = state.opened or {}
+        state.status, state.deadline, state.attempts = "waiting", float(asked["until"]), max(state.attempts, 1)
+        self._issue("approval", node.index, frame.iteration, state.generation, deadline=state.deadline)
+
+    def _approval_timed_out(self, work: Work, outcome: Outcome) -> None:
+        frame, state = self._locate(work)
+        self._decided(frame, self.plan.nodes[work.subject], state, approval.TIMED_OUT)
+
+    def _decided(self, frame: Frame, node: PlanNode, state: NodeState, decision: str) -> None:
+        asked = state.opened or {}
+        asked["decision"] = decision
+        if node.kind != "approval":
+            self._let_pass(frame, node, state, decision)
+            return
+        result = Outcome("success", output=approval.output(asked), port=decision, attempts=1, finished_at=self.now)
+        self._after_opened(frame, node, result)
+
+    def _let_pass(self, frame: Frame, node: PlanNode, state: NodeState, decision: str) -> None:
+        """Run a node again that people let pass, else fail it with the error that it asked over."""
+        if decision == approval.APPROVED:
+            state.status = "queued"
+            self._issue_first(frame, node, attempt=state.attempts + 1)
+            return
+        error: dict[str, Any] = (state.opened or {})["error"]
+        self._end_node(frame, node, failed(error, attempts=state.attempts, finished_at=self.now))
 
     def _child_done(self, work: Work, outcome: Outcome) -> None:
         frame, _ = self._locate(work)
@@ -176,7 +211,7 @@ class Outcomes(Readiness):
         whole = "high" not in (state.opened or {})  # the `assign` of a loop in shards is for the loop, not for each
         if outcome.status == "success" and node.assigns and whole and not frame.stopping and state.override is None:
             state.status, state.output, state.finished_at = "closing", outcome.output, outcome.finished_at
-            state.assigned = outcome.assigned
+            state.assigned, state.port = outcome.assigned, outcome.port
             self._issue("assign", node.index, frame.iteration, state.generation)
         else:
             self._end_node(frame, node, outcome)
@@ -184,8 +219,8 @@ class Outcomes(Readiness):
     def _assigned(self, work: Work, outcome: Outcome) -> None:
         frame, state = self._locate(work)
         if outcome.status == "success":
-            outcome.output, outcome.port = state.output, None
+            outcome.output, outcome.port = state.output, state.port
             outcome.assigned = {**(state.assigned or {}), **(outcome.assigned or {})}
-        state.assigned, state.output = None, NULL
+        state.assigned, state.output, state.port = None, NULL, None
         outcome.attempts = state.attempts or 1
         self._end_node(frame, self.plan.nodes[work.subject], outcome)

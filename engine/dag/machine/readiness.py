@@ -10,7 +10,7 @@ from engine.dag.plan import MAIN, PlanNode
 from engine.dag.values import NULL, Value, mapping
 from engine.dag.work import Iteration, WorkKind
 
-OPENED_KINDS = ("loop", "parallel", "delay", "workflow")
+OPENED_KINDS = ("loop", "parallel", "delay", "approval", "workflow")
 COMPOUND_KINDS = ("loop", "parallel", "workflow")  # each run of theirs has a generation, their retries are ours
 
 

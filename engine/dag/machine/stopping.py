@@ -87,7 +87,7 @@ class Stopping(Outcomes):
         work = self.works.get(key)
         if work is None:
             return False
-        if work.kind == "timer":
+        if work.kind in ("timer", "approval"):
             del self.works[key]
             self._cancels.append(key)
             return False

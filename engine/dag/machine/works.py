@@ -119,7 +119,7 @@ class Works:
         return self.generation
 
     def _keys_of(self, index: int, iteration: Iteration) -> list[WorkKey]:
-        kinds = ("node", "open", "assign", "child", "timer:retry", "timer:delay", "timer:timeout")
+        kinds = ("node", "open", "assign", "child", "timer:retry", "timer:delay", "timer:timeout", "approval")
         return [(kind, index, iteration) for kind in kinds if (kind, index, iteration) in self.works]
 
     def _drop_works(self, index: int, iteration: Iteration) -> None:

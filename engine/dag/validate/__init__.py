@@ -21,6 +21,7 @@ from engine.dag.validate.outline import Outline, outline_of
 from engine.dag.validate.policies import check_policies
 from engine.dag.validate.references import check_references
 from engine.dag.validate.sizes import check_sizes
+from engine.dag.validate.triggers import check_triggers
 from engine.dag.validate.types import check_params, check_types
 from engine.dag.validate.variables import check_variables
 from engine.errors import Issue
@@ -29,7 +30,7 @@ __all__ = ["Limits", "validate"]
 
 _Check = Callable[[Outline], Iterator[Issue]]
 _CHEAP: tuple[_Check, ...] = (check_ids, check_types, check_edges, check_cycles, check_policies, check_containers)
-_THOROUGH: tuple[_Check, ...] = (check_params, check_references, check_variables)
+_THOROUGH: tuple[_Check, ...] = (check_params, check_triggers, check_references, check_variables)
 
 
 def validate(

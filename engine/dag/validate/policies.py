@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from engine.dag.paths import join_path
-from engine.dag.spec import Notification, Retry
+from engine.dag.spec import Cache, Notification, Retry
 from engine.dag.validate.outline import Outline, Vertex
 from engine.errors import Issue
+
+SHORTEST_TTL = timedelta(seconds=1)
+LONGEST_TTL = timedelta(days=30)
 
 
 def check_policies(outline: Outline) -> Iterator[Issue]:
@@ -54,9 +57,27 @@ def _check_node_durations(vertex: Vertex) -> Iterator[Issue]:
     if node.timeout is not None:
         yield from _positive(node.timeout, join_path(vertex.path, "timeout"))
     if node.cache is not None:
-        yield from _positive(node.cache.ttl, join_path(vertex.path, "cache", "ttl"))
+        yield from _check_cache(vertex, node.cache, join_path(vertex.path, "cache"))
     if node.retry is not None:
         yield from _check_retry(node.retry, join_path(vertex.path, "retry"))
+
+
+def _check_cache(vertex: Vertex, cache: Cache, path: str) -> Iterator[Issue]:
+    """A result is kept for a second at least and a month at most, of nodes that give one by themselves."""
+    ttl = join_path(path, "ttl")
+    if not SHORTEST_TTL <= cache.ttl <= LONGEST_TTL:
+        message = "a result is kept for 1s at least and 30d at most"
+        yield Issue("INVALID_DURATION", ttl, message, "write a time between them, such as 1h")
+    info = vertex.info
+    if info is None:
+        return
+    if info.kind not in ("io", "local"):
+        message = f"results of a {info.type} node are never cached"
+        yield Issue("CACHE_UNUSED", path, message, "give a cache to the nodes inside, or take it out", "warning")
+    elif not info.idempotent(vertex.node.params):
+        message = f"while a result is there, {vertex.id} is not run, and what it does outside does not happen"
+        hint = "take the cache out unless that is what you want"
+        yield Issue("CACHE_OF_EFFECTS", path, message, hint, "warning")
 
 
 def _check_retry(retry: Retry, path: str) -> Iterator[Issue]:

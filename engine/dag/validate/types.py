@@ -29,6 +29,10 @@ def check_params(outline: Outline) -> Iterator[Issue]:
 
 def _unknown(vertex: Vertex, outline: Outline, nearest: dict[str, str | None]) -> Issue:
     name = vertex.node.type
+    absence = outline.catalogue.absence(name[:100])
+    if absence is not None:
+        message = f"the node type {name[:80]} is not available: {absence[0]}"
+        return Issue("UNKNOWN_TYPE", join_path(vertex.path, "type"), message, absence[1])
     if name not in nearest and len(nearest) < 100 and len(name) <= 100:
         nearest[name] = outline.catalogue.nearest(name)
     near = nearest.get(name)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from engine.dag.durations import LONGEST, parse_duration
-from engine.errors import INVALID_CONFIG, NodeError
+from engine.errors import INVALID_CONFIG, Issue, NodeError
 from engine.nodes.base import NodeContext, NodeParams, ResultModel, node
+from engine.nodes.known_values import known_value_issues
 
 
 class DelayParams(NodeParams):
@@ -27,12 +29,22 @@ class DelayResult(ResultModel):
     ended_at: str = Field(description="When it ended")
 
 
+def _check(raw: Mapping[str, Any], path: str) -> list[Issue]:
+    """A wait that stands in the document is one that can be waited for."""
+    kind = raw.get("delay_type", "fixed")
+    if kind not in ("fixed", "until"):
+        return []
+    hint = "such as 30s, 5m or 1h" if kind == "fixed" else "such as 2026-01-31T08:00:00Z"
+    return known_value_issues(raw, path, "delay", (str, int, float), _duration_s if kind == "fixed" else _moment, hint)
+
+
 @node(
     "delay",
     category="control",
     kind="durable",
     icon="hourglass",
     result=DelayResult,
+    check=_check,
     examples=[
         {"title": "Half a minute", "params": {"delay": "30s"}},
         {"title": "Until a computed time", "params": {"delay_type": "until", "delay": "{{ input.not_before }}"}},

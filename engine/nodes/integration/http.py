@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from engine.dag.durations import Duration
-from engine.errors import INVALID_CONFIG, NodeError
+from engine.errors import INVALID_CONFIG, Issue, NodeError
 from engine.nodes.base import Credential, NodeContext, NodeParams, NodeResult, ResultModel, node
+from engine.nodes.known_values import known_value_issues
 from engine.nodes.outbound.answers import ResponseType, decode_body, failure_of, status_ranges
 from engine.nodes.outbound.bodies import BodyType, encode_body, pairs
 from engine.nodes.outbound.redaction import Redaction
 from engine.nodes.outbound.signing import Secrets, secrets_of
+from engine.nodes.outbound.targets import check_given_headers, parse_url
 from engine.nodes.ports import HttpRequest, HttpResponse, required
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -93,6 +96,23 @@ def _may_repeat(params: dict[str, Any]) -> bool:
     return declared if isinstance(declared, bool) else str(params.get("method", "GET")).upper() in _IDEMPOTENT
 
 
+def _check(raw: Mapping[str, Any], path: str) -> list[Issue]:
+    """URL, headers and body by the rules of a request that is sent."""
+    body_type = raw.get("body_type", "json")
+    issues = known_value_issues(raw, path, "url", str, parse_url, "such as https://shop.example/orders")
+    issues += known_value_issues(raw, path, "headers", dict, check_given_headers, "such as {accept: text/csv}")
+    if body_type in get_args(BodyType):
+        issues += known_value_issues(
+            raw,
+            path,
+            "body",
+            object,
+            lambda body: body is None or encode_body(body, body_type),
+            f"body_type: {body_type}",
+        )
+    return issues
+
+
 @node(
     "http",
     category="integration",
@@ -101,6 +121,7 @@ def _may_repeat(params: dict[str, Any]) -> bool:
     icon="globe",
     idempotent=_may_repeat,
     result=HttpResult,
+    check=_check,
     examples=[
         {
             "title": "Read JSON",

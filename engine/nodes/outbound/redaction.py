@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
+from engine.errors import NodeError
+
 MASK = "[redacted]"
 _SHORTEST = 4
 
@@ -32,6 +34,16 @@ class Redaction:
         if isinstance(value, list):
             return [self.data(item) for item in cast("list[Any]", value)]
         return value
+
+    def error(self, error: NodeError) -> NodeError:
+        """The same error with no secret in its message and details."""
+        return NodeError(
+            self.text(error.message),
+            code=error.code,
+            details=self.data(error.details),
+            retryable=error.retryable,
+            retry_after_s=error.retry_after_s,
+        )
 
 
 def _forms(secret: str) -> Iterable[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
@@ -66,6 +67,14 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
             raise _invalid(f"the value of the header {name} holds characters that a header cannot carry: encode it")
         checked.append((name, value.strip(" \t")))
     return checked
+
+
+def check_given_headers(headers: Mapping[str, Any]) -> None:
+    """Headers as parameters give them, where those that are no text are some other rule's business.
+
+    Raises: NodeError as `check_headers` does.
+    """
+    check_headers((name, value if isinstance(value, str) else "") for name, value in headers.items())
 
 
 def _is_latin(value: str) -> bool:

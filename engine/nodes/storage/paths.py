@@ -10,6 +10,8 @@ TEMPORARY_PREFIX = ".structforge-"
 LONGEST_PATH_BYTES = 1024
 LONGEST_NAME_BYTES = 200
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+# What SQLite keeps beside a database: it believes what it finds there, the names of files to delete included.
+_BESIDE_DATABASE = re.compile(r".*\.(db|sqlite|sqlite3)-(journal|wal|shm)", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -47,6 +49,8 @@ def _check_part(text: str, part: str) -> None:
         raise _refused(text, "no part of it may be empty, . or ..")
     if part.startswith(TEMPORARY_PREFIX):
         raise _refused(text, f"names that begin with {TEMPORARY_PREFIX} are reserved")
+    if _BESIDE_DATABASE.fullmatch(part):
+        raise _refused(text, "the journal of a database belongs to the database")
     if part != part.strip() or part.endswith("."):
         raise _refused(text, "no part of it may begin or end with a space, or end with a dot")
     if len(part.encode()) > LONGEST_NAME_BYTES:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.errors import EXTERNAL_ERROR, INVALID_CONFIG, NodeError
+from engine.errors import EXTERNAL_ERROR, INVALID_CONFIG, Issue, NodeError
 from engine.nodes.base import NodeContext, NodeParams, NodeResult, ResultModel, node
+from engine.nodes.known_values import known_value_issues
 from engine.nodes.param_issues import structure_error
 from engine.nodes.ports import FilePort, required
+from engine.nodes.storage.archiving import unzip_file, zip_files
 from engine.nodes.storage.formats import (
     Format,
     Layout,
@@ -22,28 +25,37 @@ from engine.nodes.storage.formats import (
     format_by_suffix,
     known_encoding,
 )
+from engine.nodes.storage.paths import split_path
 from engine.nodes.storage.tables import ColumnType, read_rows
 
-Operation = Literal["read", "write", "append", "list", "delete", "copy", "move"]
-_REPEATABLE = frozenset({"read", "write", "list", "delete", "copy"})
+Operation = Literal["read", "write", "append", "list", "delete", "copy", "move", "zip", "unzip"]
+_REPEATABLE = frozenset({"read", "write", "list", "delete", "copy", "zip", "unzip"})
+_WITH_DESTINATION = ("copy", "move", "zip", "unzip")
 _HEAD_BYTES = 65_536
 _MOST_ENTRIES = 10_000
 
 
 class FileOperationParams(NodeParams):
-    """Read, write, append to, list, delete, copy or move files of the tenant's own folder.
+    """Read, write, append to, list, delete, copy, move, zip or unzip files of the tenant's own folder.
 
     Paths are relative to that folder; nothing outside can be reached, and links are not followed. A write replaces the
     file as one step. CSV cells are text unless `types` says otherwise; written cells that a spreadsheet would run as a
     formula get a leading apostrophe. Deleting what is not there is no error.
+
+    `zip` packs the file or folder `file_path` into the archive `destination`, `unzip` unpacks the archive `file_path`
+    into the folder `destination`. Both stop at `max_bytes` of unpacked content. An archive with links, passwords, paths
+    that lead out of the folder or entries that are packed beyond belief is refused as a whole.
     """
 
-    operation: Operation = Field(description="read, write, append, list, delete, copy or move")
+    operation: Operation = Field(description="read, write, append, list, delete, copy, move, zip or unzip")
     file_path: str = Field(
-        default="", max_length=1024, description="The file, or the folder to list; such as data/in.csv"
+        default="", max_length=1024, description="The file, or the folder to list or zip; such as data/in.csv"
     )
     destination: str | None = Field(
-        default=None, min_length=1, max_length=1024, description="copy and move: the new path"
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="copy, move: the new path; zip: the archive; unzip: the folder",
     )
     content: Any = Field(
         default=None, description="write and append: text, data for json, rows for ndjson and csv, {base64}"
@@ -51,7 +63,7 @@ class FileOperationParams(NodeParams):
     format: Format | None = Field(
         default=None, description="text, json, ndjson, csv or bytes; by the suffix if left out"
     )
-    encoding: str = Field(default="utf-8", description="Text encoding")
+    encoding: str = Field(default="utf-8", description="Text encoding; unzip: of names that are not UTF-8")
     delimiter: str | None = Field(default=None, min_length=1, max_length=1, description="csv: , (a tab for .tsv)")
     header: bool = Field(default=True, description="csv: whether the first row names the columns")
     types: dict[str, ColumnType] = Field(
@@ -60,8 +72,8 @@ class FileOperationParams(NodeParams):
     columns: list[str] | None = Field(default=None, min_length=1, description="csv: columns to write, in order")
     safe_cells: bool = Field(default=True, description="csv: disarm cells that begin with = + - @")
     recursive: bool = Field(default=False, description="list: whether folders below are listed too")
-    pattern: str | None = Field(default=None, min_length=1, max_length=200, description="list: such as *.csv")
-    max_bytes: int = Field(default=50_000_000, ge=0, le=1_000_000_000, description="read: largest file")
+    pattern: str | None = Field(default=None, min_length=1, max_length=200, description="list and zip: such as *.csv")
+    max_bytes: int = Field(default=50_000_000, ge=0, le=1_000_000_000, description="read, zip, unzip: most content")
 
     @field_validator("encoding", mode="after")
     @classmethod
@@ -70,9 +82,9 @@ class FileOperationParams(NodeParams):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.operation != "list" and not self.file_path:
+        if self.operation not in ("list", "zip") and not self.file_path:
             raise structure_error(f"{self.operation} needs file_path")
-        if self.operation in ("copy", "move") and self.destination is None:
+        if self.operation in _WITH_DESTINATION and self.destination is None:
             raise structure_error(f"{self.operation} needs destination")
         if self.operation in ("write", "append") and "content" not in self.model_fields_set:
             raise structure_error(f"{self.operation} needs content")
@@ -100,13 +112,28 @@ class ListedFile(ResultModel):
 
 class FileOperationResult(ResultModel):
     content: Any = Field(default=None, description="read: text, data, rows, or {base64}")
-    file_path: str | None = Field(
-        default=None, description="write, append, delete, copy, move: the file that was named"
+    file_path: str | None = Field(default=None, description="all but read and list: the file that was named")
+    destination: str | None = Field(default=None, description="copy, move, zip, unzip: where it is now")
+    bytes: int | None = Field(
+        default=None, description="write, append, copy, move, zip: size of the file; unzip: of all files"
     )
-    destination: str | None = Field(default=None, description="copy, move: where it is now")
-    bytes: int | None = Field(default=None, description="write, append, copy, move: size of the file")
     deleted: bool | None = Field(default=None, description="delete: whether there was a file")
     files: list[ListedFile] | None = Field(default=None, description="list: entries by path")
+    packed: list[str] | None = Field(default=None, description="zip: names in the archive")
+    unpacked: list[str] | None = Field(default=None, description="unzip: paths of the files that were written")
+
+
+def _check(raw: Mapping[str, Any], path: str) -> list[Issue]:
+    """Paths that stand in the document stay in the tenant's folder."""
+    hint = "a path relative to the tenant's folder, such as data/in.csv"
+    folders = {"file_path": ("list", "zip"), "destination": ("unzip",)}
+    issues: list[Issue] = []
+    for name, operations in folders.items():
+        folder = raw.get("operation") in operations
+        if raw.get(name) != "":  # that one is missing is told elsewhere
+            check = partial(split_path, folder=folder)
+            issues += known_value_issues(raw, path, name, str, check, hint)
+    return issues
 
 
 @node(
@@ -117,6 +144,7 @@ class FileOperationResult(ResultModel):
     # A repeated append writes twice, and a repeated move finds nothing to move.
     idempotent=lambda params: params.get("operation") in _REPEATABLE,
     result=FileOperationResult,
+    check=_check,
     examples=[
         {
             "title": "Read a table",
@@ -129,6 +157,10 @@ class FileOperationResult(ResultModel):
                 "file_path": "out/{{ execution.id }}.json",
                 "content": "{{ nodes.total.output.groups }}",
             },
+        },
+        {
+            "title": "Pack a folder",
+            "params": {"operation": "zip", "file_path": "out", "destination": "out.zip", "pattern": "*.json"},
         },
         {"title": "List CSV files", "params": {"operation": "list", "file_path": "in", "pattern": "*.csv"}},
     ],
@@ -210,6 +242,19 @@ async def _move(params: FileOperationParams, tenant: str, files: FilePort) -> di
     return {"file_path": params.file_path, "destination": params.destination, "bytes": size}
 
 
+async def _zip(params: FileOperationParams, tenant: str, files: FilePort) -> dict[str, Any]:
+    destination, pattern = params.destination or "", params.pattern or "*"
+    packed = await zip_files(files, tenant, params.file_path, destination, pattern=pattern, max_bytes=params.max_bytes)
+    return {"file_path": params.file_path, **packed}
+
+
+async def _unzip(params: FileOperationParams, tenant: str, files: FilePort) -> dict[str, Any]:
+    unpacked = await unzip_file(
+        files, tenant, params.file_path, params.destination or "", encoding=params.encoding, max_bytes=params.max_bytes
+    )
+    return {"file_path": params.file_path, **unpacked}
+
+
 _OPERATIONS: dict[Operation, Callable[[FileOperationParams, str, FilePort], Awaitable[dict[str, Any]]]] = {
     "read": _read,
     "write": _write,
@@ -218,4 +263,6 @@ _OPERATIONS: dict[Operation, Callable[[FileOperationParams, str, FilePort], Awai
     "delete": _delete,
     "copy": _copy,
     "move": _move,
+    "zip": _zip,
+    "unzip": _unzip,
 }

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,22 @@ def written(folder: Path, text: str, mode: int = 0o600) -> Path:
 def test_credential_is_found_by_name_with_its_fields(tmp_path: Path) -> None:
     credential = CredentialFile(written(tmp_path, SHOP)).get("shop")
     assert credential == {
-        "name": "shop", "type": "bearer", "token": "canary-4711", "allowed_hosts": ["shop.example"],
+        "name": "shop", "type": "bearer", "token": "canary-4711", "allowed_hosts": ["shop.example"], "trusted": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"type": "hmac", "secret": "whsec_c2VjcmV0"},
+        {"type": "connection", "url": "postgresql://reader:pw@db.example/books"},
+        {"type": "smtp", "host": "mail.example", "port": 587, "username": "u", "password": "p", "security": "tls"},
+        {"type": "smtp", "host": "mail.example"},
+    ],
+)
+def test_every_type_is_read_and_trusted(entry: dict[str, object]) -> None:
+    found = read_credentials(json.dumps({"it": entry}), "credentials.yaml")
+    assert found == {"it": {"name": "it", "trusted": True, **entry}}
 
 
 @pytest.mark.parametrize("text", [SHOP, ""])
@@ -58,6 +73,15 @@ def test_changed_file_is_read_again(tmp_path: Path) -> None:
         ("shop: {type: magic, token: canary}", "type of shop"),
         ("shop: {type: bearer, tokn: canary}", "unknown fields: tokn"),
         ("shop: {type: bearer, token: 4711}", "must be text"),
+        ("shop: {type: bearer, username: canary}", "unknown fields: username; known: token"),
+        ("shop: {type: basic, username: books}", "needs password"),
+        ("shop: {type: hmac}", "needs secret"),
+        ("db: {type: connection, url: ''}", "needs url"),
+        ("post: {type: smtp, username: canary}", "needs host"),
+        ("post: {type: smtp, host: mail.example, port: '25'}", "port of post must be a port number"),
+        ("post: {type: smtp, host: mail.example, port: true}", "port of post must be a port number"),
+        ("post: {type: smtp, host: mail.example, security: ssl}", "security of post must be starttls, tls or none"),
+        ("shop: {type: bearer, token: canary, trusted: true}", "unknown fields: trusted"),
         ("shop: {type: bearer, token: canary, allowed_hosts: shop.example}", "allowed_hosts of shop"),
     ],
 )

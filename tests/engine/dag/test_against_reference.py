@@ -24,7 +24,7 @@ def run_pair(seed: int) -> Pair:
     Every 20th is cancelled, every 20th times out on the way, and every other one goes through snapshots.
     """
     rng = random.Random(seed)
-    document = random_document(rng, effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0)
+    document = random_document(rng, effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0, people=True)
     spec = WorkflowSpec.model_validate(document)
     data = random_input(rng)
     triggers = [node.id for node in spec.nodes if node.type == "manual"]
@@ -56,6 +56,8 @@ def test_random_graphs_mean_the_same_in_the_core_and_in_the_reference(first: int
 def test_random_documents_are_valid() -> None:
     """What the generator writes is what people may write, so that the comparison is about valid documents alone."""
     for seed in range(0, GRAPHS, 5):
-        document = random_document(random.Random(seed), effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0)
+        document = random_document(
+            random.Random(seed), effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0, people=True
+        )
         issues = validate(WorkflowSpec.model_validate(document), built_in_catalogue(), AstReferenceParser())
         assert [issue for issue in issues if issue.severity == "error"] == [], f"seed {seed}"

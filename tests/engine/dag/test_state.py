@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from engine.dag.compile import compile_plan
 from engine.dag.execution import Execution
 from engine.dag.outcome import Outcome, error_dict, failed
+from engine.dag.snapshot import restore_execution, take_execution
 from engine.dag.spec import WorkflowSpec
 from engine.dag.values import inline, listing, read
 from engine.dag.work import Iteration, Work
-from engine.errors import EXTERNAL_ERROR
+from engine.errors import BUDGET_EXCEEDED, EXTERNAL_ERROR
 from engine.expressions.references import AstReferenceParser
 from engine.nodes.registry import built_in_catalogue
 
@@ -337,3 +339,77 @@ def test_failing_shard_stops_the_others_and_fails_the_loop() -> None:
     assert run.core.status == "failed"
     assert run.core.failure is not None
     assert run.core.failure["code"] == EXTERNAL_ERROR
+
+
+# ---- people
+
+
+ASKED = Outcome("success", opened={"id": "", "quorum": 1, "rejections": 1, "until": 0.0})
+
+
+def word(by: str, decision: str = "approved") -> Json:
+    return {"by": by, "decision": decision, "form": None, "comment": "", "at": 0.0}
+
+
+def ask(node_id: str, **rest: Any) -> Json:
+    return {"id": node_id, "type": "approval", "params": {}, **rest}
+
+
+def test_approval_holds_its_pass_until_its_word_comes() -> None:
+    run = Hand([loop([ask("x")], concurrency=2)])
+    run.ready()
+    run.end("open l", opened_loop(2, concurrency=2))
+    assert run.ready() == ["open l.body.x@0", "open l.body.x@1"]
+    run.end("open l.body.x@0", ASKED)
+    run.end("open l.body.x@1", Outcome("success", opened={**(ASKED.opened or {})}))
+    assert run.ready() == ["approval l.body.x@0", "approval l.body.x@1"]
+    assert not run.core.decide("l.body.x", (2,), word("a"))
+    assert run.core.decide("l.body.x", (1,), word("a"))
+    assert run.cancels() == ["approval l.body.x@1"]
+    assert not run.core.decide("l.body.x", (1,), word("b"))
+    run.end("approval l.body.x@0")  # its time has run out
+    assert run.core.status == "success"
+    assert run.statuses() == {"l": "success", "l.body.x@0": "success", "l.body.x@1": "success"}
+
+
+def asks_over_budget() -> Outcome:
+    outcome = failed(error_dict(BUDGET_EXCEEDED, "no room"))
+    outcome.opened = {"id": "", "quorum": 1, "rejections": 1, "until": 0.0}
+    return outcome
+
+
+def test_node_that_people_let_pass_runs_again() -> None:
+    run = Hand([call("x")])
+    run.ready()
+    run.end("node x", asks_over_budget())
+    assert (run.ready(), run.core.done) == (["approval x"], False)
+    assert run.core.decide("x", (), word("a"))
+    (work,) = run.core.take_ready()
+    assert (work.kind, work.attempt) == ("node", 2)
+    run.end("node x")
+    assert run.statuses() == {"x": "success"}
+    assert run.errors == {}
+
+
+@pytest.mark.parametrize(("policy", "status"), [("fail", "failed"), ("continue", "success")])
+def test_node_that_people_do_not_let_pass_fails_by_its_policy(policy: str, status: str) -> None:
+    run = Hand([call("x", on_error=policy)])
+    run.ready()
+    run.end("node x", asks_over_budget())
+    run.ready()
+    assert run.core.decide("x", (), word("a", "rejected"))
+    assert run.core.status == status
+    assert run.statuses() == {"x": "failed"}
+    assert run.errors == {"x": BUDGET_EXCEEDED}
+
+
+def test_node_that_waits_over_a_budget_is_asked_about_again_after_a_snapshot() -> None:
+    run = Hand([call("x")])
+    run.ready()
+    run.end("node x", asks_over_budget())
+    run.ready()
+    run.core = restore_execution(run.plan, json.loads(json.dumps(take_execution(run.core))), 0.0, shard_passes=0)
+    (work,) = run.core.take_ready()
+    assert (work.kind, work.purpose) == ("approval", "reattach")
+    assert run.core.decide("x", (), word("a", "rejected"))
+    assert (run.core.status, (run.core.failure or {})["code"]) == ("failed", BUDGET_EXCEEDED)

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from engine.settings import load_settings
+from structforge.cli.connection import required_server
+from structforge.client import Client
 from tests.structforge.cli.conftest import Cli, Printed
 from tests.structforge.cli.served import ROOT, command, environment, shared_server
 
@@ -196,3 +199,57 @@ def test_an_execution_that_does_not_exist_is_told_in_words(cli: Cli) -> None:
         assert printed.code in (1, 2)
         assert "Traceback" not in printed.err
         assert printed.err
+
+
+ASKS = """
+name: asks
+nodes:
+- {id: start, type: manual}
+- id: ask
+  type: approval
+  params:
+    message: "Pay {{ input.sum }}?"
+    allow_self: true
+    form: {type: object, properties: {ticket: {type: string}}, required: [ticket]}
+- {id: paid, type: transform, params: {mapping: "{{ nodes.ask.output.form.ticket }}"}}
+- {id: kept, type: transform, params: {mapping: "{{ nodes.ask.output.comment }}"}}
+edges:
+- {source: start, target: ask}
+- {source: ask, source_port: approved, target: paid}
+- {source: ask, source_port: rejected, target: kept}
+"""
+
+
+def test_what_waits_for_people_is_listed_approved_and_rejected(cli: Cli) -> None:
+    ids = [_started_asking(total) for total in (3, 4)]
+    _wait_for_asking(cli, ids)
+    listed = cli("execution", "approvals", "--execution", ids[0])
+    refused = cli("execution", "approve", ids[0], "ask")
+    approved = cli("execution", "approve", ids[0], "ask", "--form", '{"ticket": "T-1"}', "--json")
+    rejected = cli("execution", "reject", ids[1], "ask", "--comment", "too much")
+    again = cli("execution", "reject", ids[0], "ask")
+    bad_form = cli("execution", "approve", ids[0], "ask", "--form", "{")
+    outputs = [json.loads(cli("execution", "watch", one).out) for one in ids]
+
+    assert "Pay 3?" in listed.out
+    assert (refused.code, "form.ticket" in refused.err) == (2, True)
+    assert json.loads(approved.out)["status"] == "approved"
+    assert rejected.out.strip() == "ask: rejected (1 rejected, quorum 1)"
+    assert (again.code, "you have approved it before" in again.err) == (1, True)
+    assert "--form is no JSON" in bad_form.err
+    assert outputs == [{"paid": "T-1"}, {"kept": "too much"}]
+
+
+def _started_asking(total: int) -> str:
+    server = required_server(load_settings())
+    with Client(server.url, server.key) as client:
+        return str(client.run_document(ASKS, {"sum": total}).id)
+
+
+def _wait_for_asking(cli: Cli, ids: list[str]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        asking = {item["execution_id"] for item in json.loads(cli("execution", "approvals", "--json").out)}
+        if asking >= set(ids):
+            return
+    raise AssertionError("they do not ask")

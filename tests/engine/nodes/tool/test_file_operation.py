@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from engine.errors import NodeError
+from engine.nodes.base import NodeContext
+from engine.nodes.ports import Ports
 from engine.nodes.storage.local import LocalFiles
-from tests.engine.nodes.running import codes, run
+from tests.engine.nodes.running import codes, node_type, run
 
 
 @pytest.fixture
@@ -190,8 +192,13 @@ async def test_missing_file_is_an_error_that_names_it(folder: Folder) -> None:
 
 
 async def test_paths_outside_are_refused(folder: Folder) -> None:
+    """In a document if the path stands there, and when the node runs if a template gave it."""
+    kind = node_type("file_operation")
+    context = NodeContext(tenant="t1", ports=Ports(files=folder.files))
     for operation in ("read", "write", "append", "delete", "list"):
-        assert (await error(folder.do(operation, "../x", content="x"))).code == "INVALID_CONFIG"
+        params = {"operation": operation, "file_path": "../x", "content": "x"}
+        assert codes("file_operation", params) == [("INVALID_PARAM", "params.file_path")]
+        assert (await error(kind.execute(kind.parse_params(params), context))).code == "INVALID_CONFIG"
 
 
 @pytest.mark.parametrize(

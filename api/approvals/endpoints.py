@@ -1,0 +1,78 @@
+"""Routes of approvals: what waits for people, and their words."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.access import Caller
+from api.approvals import service
+from api.approvals.schemas import ApprovalReply, DecisionRequest, NodeDecisionRequest
+from api.cursors import Cursor, Limit, read_id, write_cursor
+from api.permissions import Permission, requires
+from api.resources import Held
+from api.schemas import Page
+from engine.errors import Issue, ValidationFailed
+
+router = APIRouter(tags=["approvals"])
+
+STATUSES = ("open", "approved", "rejected", "timeout", "cancelled")
+
+
+@router.get("/approvals")
+@requires(Permission.EXECUTION_READ)
+async def list_approvals(
+    resources: Held,
+    caller: Caller,
+    status: Annotated[str | None, Query(max_length=200, description="One or several, with commas")] = None,
+    execution_id: UUID | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ApprovalReply]:
+    """Approvals, newest first, without the forms that people filled in."""
+    page = await service.list_approvals(
+        resources,
+        caller.tenant,
+        statuses=_statuses(status),
+        execution_id=execution_id,
+        before=read_id(cursor),
+        limit=limit,
+    )
+    return Page[ApprovalReply](items=[service.reply_of(row) for row in page.items], next=write_cursor(page.next))
+
+
+@router.get("/approvals/{approval_id}")
+@requires(Permission.EXECUTION_READ)
+async def get_approval(approval_id: UUID, resources: Held, caller: Caller) -> ApprovalReply:
+    """An approval with all that was said."""
+    return await service.detail_of(resources, caller.tenant, await service.get(resources, caller.tenant, approval_id))
+
+
+@router.post("/approvals/{approval_id}")
+@requires(Permission.WORKFLOW_RUN)
+async def decide_approval(approval_id: UUID, body: DecisionRequest, resources: Held, caller: Caller) -> ApprovalReply:
+    """Approve or reject. 403 if the caller may not decide, 409 if it is decided, 422 if the form does not fit."""
+    row = await service.get(resources, caller.tenant, approval_id)
+    return await service.detail_of(resources, caller.tenant, await service.decide(resources, caller, row, body))
+
+
+@router.post("/executions/{execution_id}/nodes/{path}/approve")
+@requires(Permission.WORKFLOW_RUN)
+async def approve_node(
+    execution_id: UUID, path: str, body: NodeDecisionRequest, resources: Held, caller: Caller
+) -> ApprovalReply:
+    """The same for a node of a live execution. 409 if it waits for nobody."""
+    row = await service.of_node(resources, caller.tenant, execution_id, path, body.iteration)
+    return await service.detail_of(resources, caller.tenant, await service.decide(resources, caller, row, body))
+
+
+def _statuses(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    wanted = [part.strip() for part in text.split(",")]
+    if unknown := [part for part in wanted if part not in STATUSES]:
+        issue = Issue("INVALID_VALUE", "query.status", f"no such status: {unknown[0][:40]!r}", ", ".join(STATUSES))
+        raise ValidationFailed([issue], "the request is not valid")
+    return wanted

@@ -1,0 +1,1 @@
+"""Providers of AI models: one file each, behind `engine.nodes.generation.port.Provider`."""

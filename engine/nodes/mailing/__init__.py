@@ -1,0 +1,1 @@
+"""What the email node needs: addresses, and messages put together."""

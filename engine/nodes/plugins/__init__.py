@@ -1,0 +1,1 @@
+"""Plugins: node types that an operator adds, in this process or in processes of their own."""

@@ -1,0 +1,1 @@
+"""What the database node needs: statements read as text, parameters, and results as data."""

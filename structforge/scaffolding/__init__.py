@@ -1,0 +1,1 @@
+"""What `structforge node new` writes."""
