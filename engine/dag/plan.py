@@ -6,7 +6,7 @@ compact (lists in a fixed order), only ever added to at the end, and read by pos
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.dag.retry import RetryPolicy
@@ -115,6 +115,12 @@ class Plan:
     def leaves(self, graph: PlanGraph) -> list[PlanNode]:
         """Nodes without outgoing edges, whose outputs are the graph's result if it names none."""
         return [self.nodes[index] for index in graph.nodes if not self.nodes[index].outgoing]
+
+    def varied(self, index: int, **changes: Any) -> Plan:
+        """A plan that differs in one node; executions share plans, so none is ever changed itself."""
+        nodes = [*self.nodes]
+        nodes[index] = replace(nodes[index], **changes)
+        return replace(self, nodes=nodes)
 
     def to_wire(self) -> dict[str, Any]:
         return {

@@ -28,11 +28,10 @@ class ShardWorkflow:
 
     @workflow.init
     def __init__(self, request: ShardInput) -> None:
-        plan = unpack_plan(request.plan)
+        # What a failure of the loop means, and its assign, are the parent's business.
+        plan = unpack_plan(request.plan).varied(request.node, retry=None, final="fail", assigns=False)
         self._request = request
         self._node = plan.nodes[request.node]
-        # What a failure of the loop means, and its assign, are the parent's business; this plan is ours alone.
-        self._node.retry, self._node.final, self._node.assigns = None, "fail", False
         self._ended = False
         self._cancelled = False
         self._slice = Slice(plan, request.slice, workflow.time(), expand_local=False, shard_passes=shard_size(plan))

@@ -53,3 +53,10 @@ def test_executions_of_one_version_share_the_plan() -> None:
 def test_the_wire_form_of_older_inputs_is_understood() -> None:
     plan = plan_of(5)
     assert unpack_plan(json.loads(json.dumps(plan.to_wire()))) == plan_from_wire(plan)
+
+
+def test_a_varied_plan_leaves_the_one_that_others_share_as_it_is() -> None:
+    plan = unpack_plan(pack_plan(plan_of(3)))
+    varied = plan.varied(1, final="skip", retry=None)
+    assert (varied.nodes[1].final, varied.by_path["n1"].final) == ("skip", "skip")
+    assert (plan.nodes[1].final, plan.by_path["n1"].final) == ("fail", "fail")

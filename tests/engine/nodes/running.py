@@ -21,8 +21,15 @@ def node_type(name: str) -> NodeType:
 
 async def run(name: str, params: dict[str, Any], evaluator: Evaluator | None = None, **context: Any) -> NodeResult:
     """Validate as a document, parse, execute, and hold the output against the type's own schema."""
+    assert node_type(name).validate_params(params, "nodes[0].params") == []
+    return await run_filled(name, params, evaluator, **context)
+
+
+async def run_filled(
+    name: str, params: dict[str, Any], evaluator: Evaluator | None = None, **context: Any
+) -> NodeResult:
+    """The same with parameters that templates gave, so that nobody has seen them before the node runs."""
     kind = node_type(name)
-    assert kind.validate_params(params, "nodes[0].params") == []
     result = await kind.execute(kind.parse_params(params), _context({"evaluator": evaluator, **context}))
     jsonschema.validate(result.output, kind.result_schema)
     return result

@@ -21,7 +21,7 @@ from engine.nodes.base import Credential, NodeResult
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.client import HttpClient
 from tests.engine.nodes.integration.loopback import Call, answer, serving
-from tests.engine.nodes.running import run
+from tests.engine.nodes.running import run, run_filled
 
 SECRET = "s3cr3t-canary-value"
 FORM = "application/x-www-form-urlencoded"
@@ -41,6 +41,12 @@ async def call(client: HttpClient, params: dict[str, Any], **context: Any) -> No
 async def failure(client: HttpClient, params: dict[str, Any], **context: Any) -> NodeError:
     with pytest.raises(NodeError) as caught:
         await call(client, params, **context)
+    return caught.value
+
+
+async def failure_of_filled(client: HttpClient, params: dict[str, Any]) -> NodeError:
+    with pytest.raises(NodeError) as caught:
+        await run_filled("http", params, http=client, idempotency_key="exec:node:0:0")
     return caught.value
 
 
@@ -113,7 +119,8 @@ async def test_multipart_carries_fields_and_files(client: HttpClient) -> None:
     ],
 )
 async def test_body_that_does_not_fit_is_invalid(client: HttpClient, body: Any, body_type: str, words: str) -> None:
-    error = await failure(client, {"method": "POST", "url": "http://127.0.0.1:9", "body": body, "body_type": body_type})
+    params = {"method": "POST", "url": "http://127.0.0.1:9", "body": body, "body_type": body_type}
+    error = await failure_of_filled(client, params)
     assert error.code == "INVALID_CONFIG"
     assert words in error.message
 
@@ -438,7 +445,7 @@ async def test_untrusted_certificate_is_not_worth_another_attempt(client: HttpCl
 )  # fmt: skip
 async def test_header_that_could_forge_another_is_refused(client: HttpClient, headers: dict[str, str]) -> None:
     async with serving(ok) as server:
-        error = await failure(client, {"url": server.url, "headers": headers})
+        error = await failure_of_filled(client, {"url": server.url, "headers": headers})
     assert error.code == "INVALID_CONFIG"
     assert server.calls == []
 
