@@ -15,7 +15,7 @@ install = { test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.5';
 	{ echo "uv did not succeed; trying pip ..." >&2; $(BIN)/python -m pip install --quiet $(1); }
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test kill bench check format lock clean
+.PHONY: help venv run test test-slow kill kill-schedulers bench schemathesis generated-client histories check format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -40,11 +40,24 @@ test: $(STAMP) ## all tests, on real servers
 kill: $(STAMP) ## 200 executions while one of two workers is killed by kill -9, 60 times; SEED=N for other moments
 	$(BIN)/python -m tests.faults.kill_workers --executions 200 --kills 60 --seed $(or $(SEED),1)
 
+kill-schedulers: $(STAMP) ## 25 schedules fire 10 times each while two schedulers are killed by kill -9; SEED=N for other moments
+	$(BIN)/python -m tests.faults.kill_schedulers --seed $(or $(SEED),1)
+
 bench: $(STAMP) ## the same graphs by hand and through StructForge, with ratios and bars; WFFORMAT=FILE adds one
 	$(BIN)/python -m benchmarks compare $(if $(WFFORMAT),--wfformat $(WFFORMAT))
 
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+schemathesis: $(STAMP) ## 200 generated requests to every operation of the API; CASES=N for another number
+	SCHEMATHESIS_CASES=$(or $(CASES),200) $(BIN)/python -m pytest tests/api/test_schemathesis.py
+
+generated-client: docs/openapi.json ## a client of docs/openapi.json by openapi-python-client, in an environment of its own
+	$(PYTHON) -m venv .generated-client/venv
+	.generated-client/venv/bin/python -m pip install --quiet 'openapi-python-client>=0.29,<1'
+	.generated-client/venv/bin/openapi-python-client generate --overwrite --fail-on-warning --meta none \
+		--path docs/openapi.json --config docs/client-generator.yaml --output-path .generated-client/structforge_api
+	.generated-client/venv/bin/python -c 'import sys; sys.path.insert(0, ".generated-client"); import structforge_api.models'
 
 histories: $(STAMP) ## record the Temporal histories that must replay anew
 	$(BIN)/python -m tests.replay.record --fresh

@@ -1,6 +1,6 @@
-"""Relays starts that were stranded between the row in PostgreSQL and the Temporal workflow.
+"""Starts what waits, be it stranded or for a slot, and makes Temporal's Schedules equal the rows.
 
-Several may run at once: starting the same execution twice starts it once.
+Several may run at once: starting the same execution twice starts it once, and one of them keeps the schedules.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -17,14 +19,18 @@ from uuid import UUID
 
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.launching import TemporalLink, launch
+from engine.activities.schedules.keeping import ScheduleKeeper
+from engine.activities.schedules.sync import ScheduleSync
 from engine.activities.starting import Versions, input_of
 from engine.errors import ConfigurationError, NotFound, StructForgeError, SystemFault
 from engine.expressions import AstReferenceParser
 from engine.nodes.registry import catalogue_of
 from engine.settings import Settings, load_settings
 from engine.telemetry import configure_logging
+from models.repositories.audit import AuditLog
 from models.repositories.executions import Executions
 from models.repositories.node_executions import NodeExecutions
+from models.repositories.quotas import Quotas
 from models.rows import TERMINAL_EXECUTION_STATUSES, Finish
 from models.session import Database
 from models.tables import Execution
@@ -34,6 +40,9 @@ EVERY_S = 1.0
 STRANDED_AFTER = timedelta(seconds=2)
 # A child is started by its parent; only one that was given up is the relay's business.
 CHILD_STRANDED_AFTER = timedelta(seconds=30)
+RELEASED = "structforge_released"  # what PostgreSQL tells when an execution that waited has a slot
+SWEEP_EVERY_S = 600.0
+KEEP_COUNTERS = timedelta(days=1)
 BATCH = 100
 AT_ONCE = 20
 LONGEST_WAIT_S = 60.0
@@ -50,16 +59,45 @@ class Relay:
     temporal: TemporalLink
     versions: Versions
     started: int = 0
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+    _swept_at: float = 0.0
     _failed: dict[UUID, tuple[int, float]] = field(default_factory=dict[UUID, tuple[int, float]])
 
     async def run_forever(self) -> None:
-        """One pass each `EVERY_S`; PostgreSQL or Temporal being away is waited out."""
+        """One pass each `EVERY_S`, and at once when a slot is handed on; servers that are away are waited out."""
+        listening = asyncio.create_task(self._listen_forever())
+        try:
+            while True:
+                self._released.clear()
+                try:
+                    await self.run_once()
+                    await self._forget_what_is_old()
+                except SystemFault as fault:
+                    _log.warning("the relay waits: %s", fault)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY_S):
+                        await self._released.wait()
+        finally:
+            listening.cancel()
+
+    async def _listen_forever(self) -> None:
+        """Hear of slots that are handed on; while nobody hears, the passes find them."""
         while True:
             try:
-                await self.run_once()
-            except SystemFault as fault:
-                _log.warning("the relay waits: %s", fault)
-            await asyncio.sleep(EVERY_S)
+                async with self.database.listening(RELEASED, lambda _: self._released.set()) as lost:
+                    self._released.set()  # what was told before
+                    await lost.wait()
+            except SystemFault:
+                await asyncio.sleep(EVERY_S)
+
+    async def _forget_what_is_old(self) -> None:
+        if time.monotonic() - self._swept_at > SWEEP_EVERY_S:
+            await Quotas(self.database).remove_expired(KEEP_COUNTERS)
+            kept = self.settings.audit
+            await AuditLog(self.database).forget(
+                timedelta(days=kept.retention_days), timedelta(days=kept.refused_retention_days)
+            )
+            self._swept_at = time.monotonic()
 
     async def run_once(self) -> int:
         """Start what has waited too long; how many were started. Raises: SystemFault if PostgreSQL is away."""
@@ -79,7 +117,7 @@ class Relay:
         return count
 
     def _is_due(self, execution: Execution) -> bool:
-        age = datetime.now(UTC) - execution.created_at
+        age = datetime.now(UTC) - (execution.released_at or execution.created_at)
         if execution.parent_execution_id is not None and age < CHILD_STRANDED_AFTER:
             return False
         return self._failed.get(execution.id, (0, 0.0))[1] <= time.monotonic()
@@ -143,6 +181,12 @@ async def open_relay(settings: Settings) -> AsyncGenerator[Relay]:
         await database.close()
 
 
+def schedule_keeper(relay: Relay) -> ScheduleKeeper:
+    """The keeper of schedules, on the relay's connections."""
+    sync = ScheduleSync(relay.database, relay.temporal, relay.values, relay.settings.worker.task_queue)
+    return ScheduleKeeper(relay.database, sync, f"{socket.gethostname()}:{os.getpid()}")
+
+
 async def serve(settings: Settings) -> None:
     """Relay until SIGINT or SIGTERM; a pass that is under way ends first."""
     configure_logging("scheduler")
@@ -151,15 +195,16 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_relay(settings) as relay:
-        running = asyncio.create_task(relay.run_forever())
+        keeper = schedule_keeper(relay)
+        running = {asyncio.create_task(relay.run_forever()), asyncio.create_task(keeper.run_forever())}
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if running.done():
-            running.result()
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        for task in running:
+            if task.done():
+                task.result()
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def main() -> None:

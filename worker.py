@@ -20,7 +20,7 @@ import engine
 from engine.activities.activities import Activities
 from engine.activities.clients.brokers import BrokerPool
 from engine.activities.clients.commands import RegisteredCommands
-from engine.activities.clients.credentials import CredentialFile
+from engine.activities.clients.credentials import open_credentials
 from engine.activities.clients.databases import Databases
 from engine.activities.clients.isolated_python import IsolatedPython
 from engine.activities.clients.mail import MailServers
@@ -30,6 +30,7 @@ from engine.activities.clients.redis_live import LiveView
 from engine.activities.clients.redis_results import ResultStore
 from engine.activities.clients.temporal import connect
 from engine.activities.generation.opening import open_models
+from engine.activities.logs import LogWriter
 from engine.activities.program import Programs
 from engine.activities.recorder import Recorder
 from engine.activities.result_cache import ResultCache
@@ -49,10 +50,11 @@ from engine.nodes.storage.local import LocalFiles
 from engine.settings import ScriptSettings, Settings, load_settings
 from engine.telemetry import configure_logging
 from engine.workflows.execution import ExecutionWorkflow
+from engine.workflows.launcher import LauncherWorkflow
 from engine.workflows.shard import ShardWorkflow
 from models.session import Database
 
-WORKFLOWS = [ExecutionWorkflow, ShardWorkflow]
+WORKFLOWS = [ExecutionWorkflow, ShardWorkflow, LauncherWorkflow]
 
 
 @asynccontextmanager
@@ -76,6 +78,8 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
             database, live=live, max_delay_ms=settings.recorder.max_delay_ms, max_rows=settings.recorder.max_rows
         )
         stack.push_async_callback(recorder.close)
+        logs = LogWriter(database)
+        stack.push_async_callback(logs.close)
         limits = settings.limits
         evaluator = await stack.enter_async_context(
             Evaluator(
@@ -93,7 +97,7 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
         values = Values(objects)
         plugins = PluginProcesses()
         stack.push_async_callback(plugins.close)
-        credentials = CredentialFile(settings.credentials_file)
+        credentials = open_credentials(settings, database, http)
         models = await stack.enter_async_context(open_models(settings, database, credentials))
         catalogue = catalogue_of(settings)
         yield Runtime(
@@ -121,6 +125,9 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             inline_limit=limits.inline_output_bytes,
             results=None if kept is None else ResultCache(kept, values),
+            logs=logs,
+            log_level=settings.recorder.log_level,
+            record_inputs=settings.recorder.inputs,
         )
 
 
@@ -154,8 +161,9 @@ def build_worker(settings: Settings, runtime: Runtime, *, queue: str | None = No
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(10),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(10),
         graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown_s),
-        max_heartbeat_throttle_interval=timedelta(seconds=5),
-        default_heartbeat_throttle_interval=timedelta(seconds=5),
+        # The pace of heartbeats is our own; held back here, they would bring cancellations late.
+        max_heartbeat_throttle_interval=timedelta(seconds=0.2),
+        default_heartbeat_throttle_interval=timedelta(seconds=0.2),
         # Named, because the SDK would otherwise hash every loaded module, which takes seconds of a worker's start.
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(deployment_name="structforge", build_id=interpreter_build_id()),

@@ -10,25 +10,72 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from api.access import authorise
 from api.ai_models.endpoints import router as ai_models
+from api.api_keys.endpoints import router as api_keys
 from api.approvals.endpoints import router as approvals
+from api.audit_log.endpoints import router as audit_log
+from api.audit_trail import AuditTrail
 from api.body_limit import BodyLimit
 from api.budgets.endpoints import router as budgets
+from api.credentials.endpoints import router as credentials
 from api.errors import install_error_handlers
+from api.executions.command_endpoints import router as execution_commands
 from api.executions.endpoints import router as executions
 from api.first_tenant import ensure_first_tenant
+from api.folders.endpoints import router as folders
+from api.grants.endpoints import router as grants
+from api.logs.endpoints import router as logs
 from api.me.endpoints import router as me
 from api.node_types.endpoints import router as node_types
+from api.openapi import DescribedApi, operation_id
 from api.permissions import check_declared
+from api.quotas.endpoints import router as quotas
+from api.rate_limit_headers import RateLimitHeaders
 from api.resources import Resources, open_resources
+from api.schedules.endpoints import router as schedules
+from api.shares.endpoints import router as shares
+from api.sign_in.endpoints import router as sign_in
+from api.strict_json import check_json_body
 from api.system.endpoints import router as system
+from api.tags.endpoints import router as tags
+from api.templates.endpoints import router as templates
+from api.tenants.endpoints import router as tenants
 from api.usage.endpoints import router as usage
+from api.users.endpoints import router as users
 from api.workflows.endpoints import router as workflows
+from api.workflows.transfer_endpoints import router as workflow_transfer
+from api.workflows.version_endpoints import router as workflow_versions
 from engine.errors import ConfigurationError
 from engine.settings import Settings
 from engine.telemetry import configure_logging
 
 PREFIX = "/api/v1"
-ROUTERS: tuple[APIRouter, ...] = (workflows, executions, approvals, node_types, me, ai_models, budgets, usage)
+ROUTERS: tuple[APIRouter, ...] = (
+    workflow_transfer,
+    workflows,
+    workflow_versions,
+    folders,
+    tags,
+    templates,
+    executions,
+    execution_commands,
+    logs,
+    approvals,
+    node_types,
+    me,
+    ai_models,
+    budgets,
+    usage,
+    quotas,
+    credentials,
+    grants,
+    shares,
+    audit_log,
+    sign_in,
+    users,
+    tenants,
+    api_keys,
+    schedules,
+)
 GRACE_S = 10  # what still runs when the server is told to stop may take this long
 
 
@@ -50,11 +97,12 @@ def create_app(
             app.state.resources = opened
             yield
 
-    app = FastAPI(
+    app = DescribedApi(
         title="StructForge",
         version="1",
         lifespan=lifespan,
-        dependencies=[Depends(authorise)],
+        dependencies=[Depends(authorise), Depends(check_json_body)],
+        generate_unique_id_function=operation_id,
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
@@ -65,7 +113,10 @@ def create_app(
     for router in routers:
         app.include_router(router, prefix=PREFIX)
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
+    limits = settings.api
+    app.add_middleware(RateLimitHeaders)
+    app.add_middleware(BodyLimit, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
+    app.add_middleware(AuditTrail, refused_per_minute=settings.audit.refused_per_minute)
     return app
 
 

@@ -1,6 +1,12 @@
-"""Bodies over the limit are refused while they arrive, so that none is ever held in memory."""
+"""What a request may be, before anything reads it: its size, its encoding, and how long it may take to arrive.
+
+A body is counted while it arrives, so that none over the limit is ever held in memory.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from email.message import Message as Header
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -8,21 +14,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
 
+MAX_QUERY_BYTES = 32_768
+MAX_HEADER_BYTES = 32_768  # of all headers together; the server itself gives up at 64 KB
+_Refusal = tuple[int, str, str]
+
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body of more than `max_bytes`, announced or not."""
+    """ASGI middleware: a problem for a body of more than `max_bytes`, announced or not, or later than `timeout_s`."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self._max_bytes):
-            await problem(413, "TOO_LARGE", self._reason)(scope, receive, send)
+        if (refusal := _head_fault(scope) or self._announced_fault(scope)) is not None:
+            await problem(*refusal)(scope, receive, send)
             return
         await self._app(scope, self._counted(receive), send)
 
@@ -30,16 +40,55 @@ class BodyLimit:
     def _reason(self) -> str:
         return f"the body is larger than {self._max_bytes:,} bytes"
 
+    def _announced_fault(self, scope: Scope) -> _Refusal | None:
+        announced = Headers(scope=scope).get("content-length", "")
+        over = announced.isdecimal() and (len(announced) > 18 or int(announced) > self._max_bytes)
+        return (413, "TOO_LARGE", self._reason) if over else None
+
     def _counted(self, receive: Receive) -> Receive:
-        received = 0
+        received, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
 
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete
+            if complete:  # what follows is a disconnect, which may take as long as the answer does
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                # What still drips in would keep the connection open for ever.
+                reason = f"the body did not arrive within {self._timeout_s:g} s"
+                raise HTTPException(408, reason, headers={"Connection": "close"}) from None
             received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if received > self._max_bytes:
                 # Of this kind, because FastAPI turns any other error of reading a body into a 400.
                 raise HTTPException(413, self._reason)
             return message
 
         return receive_counted
+
+
+def _head_fault(scope: Scope) -> _Refusal | None:
+    """Why the request's line and headers alone are reason enough to refuse it."""
+    if len(scope["query_string"]) > MAX_QUERY_BYTES:
+        return 414, "URI_TOO_LONG", f"the query is longer than {MAX_QUERY_BYTES:,} bytes"
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        return 431, "HEADERS_TOO_LARGE", f"the headers are larger than {MAX_HEADER_BYTES:,} bytes"
+    headers = Headers(scope=scope)
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return 415, "MEDIA_TYPE", f"bodies are taken as they are: Content-Encoding {encoding[:40]!r} is not read"
+    charset = _charset(headers.get("content-type", ""))
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        return 415, "MEDIA_TYPE", f"bodies are read as UTF-8: charset {charset[:40]!r} is not"
+    return None
+
+
+def _charset(content_type: str) -> str:
+    if "charset" not in content_type.lower():
+        return "utf-8"
+    header = Header()
+    header["content-type"] = content_type.encode("ascii", "replace").decode()
+    return str(header.get_content_charset("utf-8")).lower()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -17,7 +19,16 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next` of the
 Limit = Annotated[int, Query(ge=1, le=500, description="Items a page")]
 
 
-def write_cursor(place: UUID | NodeKey | None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place behind item `id` of a list in `order`; `value` is what the item is ordered by, if not its id."""
+
+    order: str
+    id: UUID
+    value: datetime | str | float | None = None
+
+
+def write_cursor(place: UUID | NodeKey | Position | int | None) -> str | None:
     """The text of a place, None for none."""
     if place is None:
         return None
@@ -31,7 +42,7 @@ def read_id(cursor: str | None) -> UUID | None:
     try:
         return UUID(_decode(cursor))
     except (ValueError, AttributeError, TypeError):
-        raise _bad() from None
+        raise bad_cursor() from None
 
 
 def read_node_key(cursor: str | None) -> NodeKey | None:
@@ -45,16 +56,40 @@ def read_node_key(cursor: str | None) -> NodeKey | None:
                 return path.replace("\x00", ""), tuple(iteration), generation
         case _:
             pass
-    raise _bad()
+    raise bad_cursor()
+
+
+def read_position(cursor: str | None, order: str) -> Position | None:
+    """Raises: ValidationFailed if the text is no cursor of a list in this order."""
+    if cursor is None:
+        return None
+    match _decode(cursor):
+        case {"order": str(known), "id": str(text), "value": value} if known == order:
+            try:
+                return Position(order, UUID(text), value)
+            except ValueError:
+                raise bad_cursor() from None
+        case _:
+            raise bad_cursor()
+
+
+def read_number(cursor: str | None) -> int | None:
+    """Raises: ValidationFailed if the text is no cursor of such a list."""
+    if cursor is None:
+        return None
+    number = _decode(cursor)
+    if not isinstance(number, int) or not 0 <= number < 2**31:
+        raise bad_cursor()
+    return number
 
 
 def _decode(cursor: str) -> Any:
     try:
         return orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
-        raise _bad() from None
+        raise bad_cursor() from None
 
 
-def _bad() -> ValidationFailed:
+def bad_cursor() -> ValidationFailed:
     issue = Issue("INVALID_CURSOR", "query.cursor", "this is no cursor of this list", "take `next` of a page as it is")
     return ValidationFailed([issue], "the request is not valid")

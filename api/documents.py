@@ -28,11 +28,15 @@ _THREAD_BYTES = 65_536  # a body of this size is read and checked off the event 
 
 @dataclass(frozen=True, slots=True)
 class CheckedDocument:
-    """A document without errors, with the warnings that it gave."""
+    """A document without errors, with the warnings that it gave; of a draft, with its errors too."""
 
     raw: dict[str, Any]
     spec: WorkflowSpec
     warnings: list[Issue]
+
+    @property
+    def is_valid(self) -> bool:
+        return all(issue.severity != "error" for issue in self.warnings)
 
 
 async def read_body(request: Request, model: type[Body], max_bytes: int) -> Body:
@@ -61,8 +65,13 @@ def envelope_bytes(resources: Resources) -> int:
     return resources.settings.limits.max_document_bytes + _ENVELOPE_BYTES
 
 
-async def check_document(resources: Resources, document: Mapping[str, Any] | str) -> CheckedDocument:
-    """Parse and validate a document. Raises: ValidationFailed with every issue if one is an error."""
+async def check_document(
+    resources: Resources, document: Mapping[str, Any] | str, *, draft: bool = False
+) -> CheckedDocument:
+    """Parse and validate a document. A draft need only have the shape of one.
+
+    Raises: ValidationFailed with every issue if one is an error.
+    """
     limit = resources.settings.limits.max_document_bytes
     text = document.encode() if isinstance(document, str) else await asyncio.to_thread(orjson.dumps, document)
 
@@ -71,9 +80,10 @@ async def check_document(resources: Resources, document: Mapping[str, Any] | str
         _check_size(len(text), limit)
         spec = parse_spec(raw)
         issues = validate(spec, resources.catalogue, resources.parser, resources.limits)
-        if any(issue.severity == "error" for issue in issues):
+        checked = CheckedDocument(cast("dict[str, Any]", raw), spec, issues)
+        if not (draft or checked.is_valid):
             raise ValidationFailed(issues)
-        return CheckedDocument(cast("dict[str, Any]", raw), spec, issues)
+        return checked
 
     return await _off_loop(len(text), check)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.rate_limits import RateLimited
+from engine.dag.json_tree import too_deep
+from engine.dag.limits import MAX_TREE_DEPTH
 from engine.dag.paths import join_path
 from engine.errors import (
     AccessDenied,
@@ -39,8 +44,15 @@ _STATUS: dict[type[StructForgeError], int] = {
     SystemFault: 503,
     NodeError: 422,
 }
-_STATUS_OF_CODE = {"VERSION_CONFLICT": 412, "QUOTA_EXCEEDED": 429, "RESOURCE_EXHAUSTED": 503}
-_CODE_OF_STATUS = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "MEDIA_TYPE"}
+_STATUS_OF_CODE = {"VERSION_CONFLICT": 412, "QUOTA_EXCEEDED": 429, "RATE_LIMITED": 429, "RESOURCE_EXHAUSTED": 503}
+_CODE_OF_STATUS = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
+    413: "TOO_LARGE",
+    415: "MEDIA_TYPE",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -91,7 +103,13 @@ async def _on_own_error(_: Request, error: Exception) -> Response:
         _log.warning("%s: %s", error.code, error.message)
     if isinstance(error, ValidationFailed):
         return problem(status, error.code, error.message, issues=error.issues)
+    if isinstance(error, RateLimited):
+        waits = {"Retry-After": str(error.state.reset_s)}
+        return problem(status, error.code, error.message, details=error.details, headers=waits)
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}.get(status)
+    if error.details.get("frees_at"):
+        left = datetime.fromisoformat(error.details["frees_at"]) - datetime.now(UTC)
+        headers = {"Retry-After": str(max(1, math.ceil(left.total_seconds())))}
     return problem(status, error.code, error.message, details=error.details, headers=headers)
 
 
@@ -106,6 +124,8 @@ async def _on_invalid_request(_: Request, error: Exception) -> Response:
 
 async def _on_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RecursionError):  # of the parser, which FastAPI has turned into a 400
+        return problem(422, "INVALID_REQUEST", "the request is not valid", issues=[too_deep("body", MAX_TREE_DEPTH)])
     code = _CODE_OF_STATUS.get(error.status_code, "HTTP_ERROR")
     return problem(error.status_code, code, str(error.detail), headers=error.headers)
 

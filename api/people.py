@@ -31,10 +31,15 @@ class Person:
 
 
 def person_of(caller: Identity) -> Person:
-    """The person who shows this API key: its name, or its id if it has none. A key that may do all is an admin's."""
+    """Who the caller counts as: a person by her address, however many keys she has; any other key by its name, or its
+    id if it has none. Whoever may do all of a tenant is its admin.
+    """
     key_id = str(caller.key_id)
     identifier = caller.key_name.strip().lower() or key_id
     roles = {role for role, permission in _ROLES.items() if grants(caller.scopes, permission)}
-    if "*" in caller.scopes:
+    if "*" in caller.scopes and (caller.user_id is None or caller.tenant_role == "admin"):
         roles.add("admin")
+    if caller.user_id is not None:
+        person = caller.email or str(caller.user_id)
+        return Person(person, frozenset({person, str(caller.user_id)}), frozenset(roles))
     return Person(identifier, frozenset({identifier, key_id}), frozenset(roles))

@@ -10,6 +10,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.auth import SignIn
+from api.authentication.oidc import Provider, open_provider
+from api.authentication.passwords import Passwords
+from api.authentication.signing_key import signing_key
+from api.authentication.tokens import Tokens
+from api.rate_limits import RateLimits
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.clients.redis_live import LiveView
 from engine.activities.launching import TemporalLink
@@ -19,6 +24,7 @@ from engine.errors import ConfigurationError
 from engine.expressions import AstReferenceParser
 from engine.nodes.registry import Catalogue, catalogue_of
 from engine.settings import Settings
+from models.keyring import Keys
 from models.session import Database
 
 
@@ -35,6 +41,11 @@ class Resources:
     parser: AstReferenceParser
     versions: Versions
     sign_in: SignIn
+    tokens: Tokens
+    passwords: Passwords
+    rate_limits: RateLimits
+    provider: Provider | None
+    keys: Keys
 
     @property
     def limits(self) -> Limits:
@@ -63,8 +74,15 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
         live = None if settings.redis.url is None else LiveView.open(settings.redis.url.get_secret_value())
         if live is not None:
             stack.push_async_callback(live.close)
-        sign_in = SignIn(database)
+        tokens = _open_tokens(settings)
+        sign_in = SignIn(database, tokens)
         stack.push_async_callback(sign_in.close)
+        redis_url = settings.redis.url
+        rate_limits = RateLimits(None if redis_url is None else redis_url.get_secret_value())
+        stack.push_async_callback(rate_limits.close)
+        provider = open_provider(settings)
+        if provider is not None:
+            stack.push_async_callback(provider.close)
         objects = ObjectStore.open(settings.objects_url)
         catalogue, parser = catalogue_of(settings), AstReferenceParser()
         yield Resources(
@@ -77,7 +95,19 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             parser=parser,
             versions=Versions(database, catalogue, parser),
             sign_in=sign_in,
+            tokens=tokens,
+            passwords=Passwords(settings.auth.max_password_hashes),
+            rate_limits=rate_limits,
+            provider=provider,
+            keys=Keys(settings),
         )
+
+
+def _open_tokens(settings: Settings) -> Tokens:
+    """A key that is given is checked now; the one of the data folder is made when somebody signs in."""
+    if settings.auth.token_key is not None:
+        signing_key(settings)
+    return Tokens(lambda: signing_key(settings), settings.auth.access_lifetime_s)
 
 
 def resources_of(request: Request) -> Resources:

@@ -20,7 +20,8 @@ class Request(BaseModel):
 class Reply(BaseModel):
     """A body that the API sends; clients must let unknown members pass, for some may be added."""
 
-    model_config = ConfigDict(frozen=True)
+    # Every member is always sent, so the OpenAPI document may promise all of them.
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class IssueReply(Reply):
@@ -34,7 +35,9 @@ class IssueReply(Reply):
 
 
 class Problem(Reply):
-    """An error, as RFC 9457 has it; `code` is stable."""
+    """An error, as RFC 9457 has it; `code` is stable. Members that say nothing are left out."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     type: str
     title: str
@@ -50,3 +53,8 @@ class Page(Reply, Generic[Item]):
 
     items: list[Item]
     next: str | None = Field(default=None, description="Cursor of the next page; null at the end")
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """`WorkflowReplyPage` for `Page[WorkflowReply]`: what generated clients call it."""
+        return f"{params[0].__name__}Page"

@@ -1,4 +1,5 @@
-"""Writes the pages that follow from the source: node types, error codes, the table of settings in README.md.
+"""Writes what follows from the source: pages of node types and error codes, the table of settings in README.md,
+the OpenAPI document, and the typed client's models and routes.
 
 python docs/generate.py            writes what differs
 python docs/generate.py --check    only says what differs; exit code 1 if anything does
@@ -15,17 +16,20 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from api.app import create_app
 from engine import errors
 from engine.dag.validate.codes import CODES
 from engine.nodes.node_type import NodeType
 from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 from engine.settings import Settings
+from structforge.scaffolding.client_source import client_files
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 EXAMPLES = ROOT / "examples" / "nodes"
 README = ROOT / "README.md"
+CLIENT = ROOT / "structforge" / "client"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 MADE = "<!-- Made by docs/generate.py: change the source, not this page. -->\n\n"
 WARNINGS = frozenset(
@@ -44,14 +48,16 @@ EITHER = frozenset({"EMPTY_BODY", "INVALID_PARAM", "LOOP_TOO_LONG"})
 def pages() -> dict[Path, str]:
     """Every generated file with the text it must have."""
     lists = {DOCS / "decisions" / "README.md": decisions(), README: readme(README.read_text("utf-8"))}
-    return {**node_pages(), **error_pages(), **lists}
+    return {**node_pages(), **error_pages(), **lists, **client()}
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check tell which differ. Pages that nothing generates any more are named too."""
     wanted = pages()
     changed = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
-    stale = [path for folder in ("nodes", "errors") for path in (DOCS / folder).glob("*.md") if path not in wanted]
+    made = [path for folder in ("nodes", "errors") for path in (DOCS / folder).glob("*.md")]
+    made += [path for folder in ("models", "routes") for path in (CLIENT / folder).glob("*.py")]
+    stale = [path for path in made if path not in wanted]
     check = "--check" in arguments
     for path in [*changed, *stale]:
         print(f"{'differs' if check else 'written' if path in wanted else 'removed'}: {path.relative_to(ROOT)}")
@@ -201,6 +207,21 @@ def decisions() -> str:
     titles = [(path.name, path.read_text("utf-8").partition("\n")[0].removeprefix("# ")) for path in paths]
     head = "Each says what the question was, what was decided, what follows, and which check holds it."
     return MADE + "\n".join(["# Decisions", "", head, "", *(f"- [{title}]({name})" for name, title in titles), ""])
+
+
+# ---- the API
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document that the API serves."""
+    return create_app(Settings()).openapi()
+
+
+def client() -> dict[Path, str]:
+    """docs/openapi.json and what `structforge.client` is made of."""
+    document = openapi()
+    found = {CLIENT / name: text for name, text in client_files(document).items()}
+    return {DOCS / "openapi.json": json.dumps(document, indent=1, ensure_ascii=False) + "\n", **found}
 
 
 # ---- settings

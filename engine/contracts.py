@@ -11,6 +11,7 @@ from typing import Any
 
 EXECUTION_WORKFLOW = "structforge-execution"
 SHARD_WORKFLOW = "structforge-shard"
+LAUNCHER_WORKFLOW = "structforge-launcher"
 
 RUN_REGION = "run_region"
 EXECUTE_NODE = "execute_node"
@@ -20,6 +21,7 @@ STORE_VALUE = "store_value"
 OPEN_CHILD = "open_child"
 AWAIT_CHILD = "await_child"
 RECORD_APPROVAL = "record_approval"
+OPEN_SCHEDULED = "open_scheduled"
 
 ATTRIBUTE_TENANT = "StructForgeTenant"
 ATTRIBUTE_WORKFLOW = "StructForgeWorkflow"
@@ -64,6 +66,7 @@ class ExecutionMeta:
     attempt: int = 1
     depth: int = 0  # executions above this one, through `workflow` nodes
     started_by: str = ""  # the person who started it, or its outermost parent; "" if no person did
+    budgets: list[list[Any]] = field(default_factory=list[Any])  # [execution id, {tokens, cost}] of executions above
 
 
 @dataclass(slots=True)
@@ -284,3 +287,34 @@ class Command:
     form: dict[str, Any] | None = None
     comment: str = ""
     approval: str = ""
+
+
+@dataclass(slots=True)
+class LaunchRequest:
+    """What a Temporal Schedule starts: an execution of the published version of a workflow."""
+
+    tenant: str
+    workflow_id: str
+    schedule_id: str
+    schedule_name: str
+    trigger_node: str | None = None
+    input: dict[str, Any] | None = None
+    started_by: str = ""
+
+
+@dataclass(slots=True)
+class OpenScheduled:
+    """Make the row of the execution that is due at `scheduled_at` (seconds since the epoch)."""
+
+    request: dict[str, Any]
+    scheduled_at: float
+    fired_at: float
+
+
+@dataclass(slots=True)
+class LaunchReply:
+    """The input of the execution's Temporal workflow with its priority, or why there is none."""
+
+    input: dict[str, Any] | None = None
+    priority: int = 3
+    error: dict[str, Any] | None = None

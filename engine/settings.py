@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
@@ -49,12 +49,47 @@ class ApiSettings(Section):
     port: int = Field(default=8400, ge=0, le=65535)
     key: SecretStr | None = None
     max_body_bytes: int = Field(default=8_000_000, gt=0)
+    body_timeout_s: float = Field(default=60, gt=0)
 
     @property
     def url(self) -> str:
         """Base URL of the API as seen from this machine."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+# A number of tries in a time, as the library `limits` reads it.
+Rate = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8} ?(/|per) ?([1-9]\d{0,4} )?(second|minute|hour|day)s?$")]
+
+
+class AuthSettings(Section):
+    """How people sign in, and how often anyone may ask.
+
+    `token_key` signs access tokens; without it, a key is made in the data folder. A provider of OpenID Connect is used
+    when `oidc_issuer`, `oidc_client_id` and `oidc_redirect_url` are set; `oidc_tenants` maps values of the claim
+    `oidc_tenant_claim` to names of tenants, and everybody else of the provider belongs to `oidc_tenant`, if it is set.
+    """
+
+    token_key: SecretStr | None = None
+    access_lifetime_s: int = Field(default=600, ge=30, le=86_400)
+    session_lifetime_s: int = Field(default=30 * 86_400, ge=300)
+    invitation_lifetime_s: int = Field(default=7 * 86_400, ge=300)
+    password_login: bool = True
+    min_password_length: int = Field(default=12, ge=8, le=128)
+    max_password_hashes: int = Field(default=2, gt=0)
+    login_per_email: Rate = "20/5 minutes"
+    login_per_address: Rate = "200/5 minutes"
+    api_per_key: Rate = "120000/minute"
+    api_per_tenant: Rate = "600000/minute"
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_redirect_url: str | None = None
+    oidc_scopes: str = "openid email profile"
+    oidc_tenant: str | None = "default"
+    oidc_tenant_claim: str | None = None
+    oidc_tenants: dict[str, str] = {}
+    oidc_create_users: bool = True
 
 
 class DatabaseSettings(Section):
@@ -123,11 +158,22 @@ class LimitSettings(Section):
     expression_memory_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
 
 
+class WorkflowSettings(Section):
+    """Versions behind the last `keep_versions` of a workflow go, but never one that is published or was executed."""
+
+    keep_versions: int | None = Field(default=200, ge=1)
+
+
 class RecorderSettings(Section):
-    """How long and how many outcomes the recorder gathers before one write."""
+    """How long and how many outcomes the recorder gathers before one write, and what it keeps beside them.
+
+    `inputs`: the resolved parameters of no node, of nodes that do I/O and of all that fail, or of all nodes.
+    """
 
     max_delay_ms: float = Field(default=50, ge=0)
     max_rows: int = Field(default=1000, gt=0)
+    inputs: Literal["none", "io", "all"] = "io"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class HttpSettings(Section):
@@ -146,6 +192,14 @@ class CredentialSettings(Section):
     """`file` holds the operator's credentials; by default `credentials.yaml` in the data folder."""
 
     file: Path | None = None
+
+
+class EncryptionSettings(Section):
+    """Keys that wrap the secrets of tenants: JSON in `keys`, else `key_file`, by default `encryption-keys.json` in the
+    data folder."""
+
+    keys: SecretStr | None = None
+    key_file: Path | None = None
 
 
 class PluginSettings(Section):
@@ -170,6 +224,20 @@ class CommandSettings(Section):
     """`file` registers the commands of `system_command`; by default `commands.yaml` in the data folder."""
 
     file: Path | None = None
+
+
+class AuditSettings(Section):
+    """How long the audit log keeps changes and refused tries, and how many of the latter a process writes a minute."""
+
+    retention_days: int = Field(default=365, ge=30)
+    refused_retention_days: int = Field(default=30, ge=30)
+    refused_per_minute: int = Field(default=60, ge=0)
+
+
+class ShareSettings(Section):
+    """Sharing links: the longest time that one may last."""
+
+    max_days: float = Field(default=90, gt=0)
 
 
 class AiSettings(Section):
@@ -205,6 +273,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path(".structforge")
     api: ApiSettings = ApiSettings()
+    auth: AuthSettings = AuthSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     temporal: TemporalSettings = TemporalSettings()
@@ -212,14 +281,18 @@ class Settings(BaseSettings):
     embedded: EmbeddedSettings = EmbeddedSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    workflows: WorkflowSettings = WorkflowSettings()
     recorder: RecorderSettings = RecorderSettings()
     http: HttpSettings = HttpSettings()
     files: FileSettings = FileSettings()
     credentials: CredentialSettings = CredentialSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     ai: AiSettings = AiSettings()
     plugins: PluginSettings = PluginSettings()
     scripts: ScriptSettings = ScriptSettings()
     commands: CommandSettings = CommandSettings()
+    audit: AuditSettings = AuditSettings()
+    shares: ShareSettings = ShareSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -251,6 +324,11 @@ class Settings(BaseSettings):
     def credentials_file(self) -> Path:
         """The file of the operator's credentials, with the default filled in; absolute."""
         return (self.credentials.file or self.data_dir / "credentials.yaml").expanduser().absolute()
+
+    @property
+    def encryption_key_file(self) -> Path:
+        """The file of the keys that wrap secrets, with the default filled in; absolute."""
+        return (self.encryption.key_file or self.data_dir / "encryption-keys.json").expanduser().absolute()
 
     @property
     def plugins_folder(self) -> Path:

@@ -8,7 +8,16 @@ from typing import Any
 
 import structlog
 
-_QUIET = ("httpx2", "httpcore2", "asyncio", "uvicorn.access")
+# Chatty ones, and those that write headers of requests, with the secrets in them, at their lower levels.
+QUIET = (
+    "httpx2",
+    "httpcore2",
+    "asyncio",
+    "uvicorn.access",
+    "openai",
+    "google_genai",
+    "aiosmtplib",
+)
 
 
 def configure_logging(role: str, *, json_lines: bool | None = None, level: str = "INFO") -> None:
@@ -34,7 +43,7 @@ def configure_logging(role: str, *, json_lines: bool | None = None, level: str =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _QUIET:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

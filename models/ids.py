@@ -25,6 +25,11 @@ def id_of_fire(fired_at: datetime, origin: str) -> UUID:
     return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
 
 
+def id_of_name(name: str) -> UUID:
+    """The one id of what has no time of its own, such as the row of a timer node; it sorts before every other."""
+    return id_of_fire(datetime.fromtimestamp(0, UTC), name)
+
+
 def time_of_id(identifier: UUID) -> datetime:
     """The time inside a UUIDv7, in UTC, to the millisecond."""
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)

@@ -7,14 +7,15 @@ the hot path that saves an ORM's work on each row, and there is one pool, one tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
+import orjson
 from asyncpg.pool import PoolConnectionProxy
 
-from engine.errors import SystemFault
+from engine.errors import Conflict, SystemFault
 from models.jsonb import decode_json, decode_jsonb, encode_json, encode_jsonb
 from models.tenancy import TenantId
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 else:  # the class is generic in its stubs alone
     Connection = PoolConnectionProxy
 
-Purpose = Literal["sign_in", "relay", "reconciler"]
+Purpose = Literal["sign_in", "relay", "reconciler", "key_rotation", "installation", "scheduler"]
+
+QUOTA_STATE = "SFQ01"  # what the functions of revision 0011 raise
 
 # What a restart, a failover or a full server looks like from here; anything else is a defect and stays as it is.
 AWAY = (
@@ -53,13 +56,25 @@ def is_away(error: BaseException) -> bool:
 
 @contextmanager
 def translated_faults() -> Generator[None]:
-    """Turn "PostgreSQL is away" into SystemFault; errors of the statement itself pass unchanged."""
+    """Turn "PostgreSQL is away" into SystemFault, and a quota that is used up into Conflict (QUOTA_EXCEEDED).
+
+    Other errors of the statement itself pass unchanged.
+    """
     try:
         yield
+    except asyncpg.UnknownPostgresError as error:
+        if error.sqlstate != QUOTA_STATE:
+            raise
+        raise _quota_exceeded(error) from None
     except (*AWAY, asyncpg.InterfaceError) as error:
         if not is_away(error):
             raise
         raise SystemFault(f"PostgreSQL did not answer: {type(error).__name__}: {error}") from error
+
+
+def _quota_exceeded(error: asyncpg.PostgresError) -> Conflict:
+    facts: dict[str, Any] = orjson.loads(error.detail or "{}")
+    return Conflict(str(error).partition("\n")[0], code="QUOTA_EXCEEDED", details=facts)
 
 
 def plain_url(url: str) -> str:
@@ -148,6 +163,30 @@ class Database:
         with translated_faults():
             async with self._pool.acquire() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def listening(self, channel: str, on_message: Callable[[str], None]) -> AsyncGenerator[asyncio.Event]:
+        """Call `on_message` with what is told on a channel; the event is set once the connection is lost.
+
+        What is told while nobody listens is lost, so whoever relies on it also looks from time to time.
+        """
+        lost = asyncio.Event()
+
+        def hear(_: object, __: int, ___: str, payload: object) -> None:
+            on_message(str(payload))
+
+        def end(_: object) -> None:
+            lost.set()
+
+        async with self.connection() as connection:
+            connection.add_termination_listener(end)
+            await connection.add_listener(channel, hear)
+            try:
+                yield lost
+            finally:
+                connection.remove_termination_listener(end)
+                if not connection.is_closed():
+                    await connection.remove_listener(channel, hear)
 
 
 def _begin(tenants: Sequence[TenantId], purpose: Purpose | None, sign_in: str | None) -> str:

@@ -24,8 +24,8 @@ DEMO_DOCUMENT = Path(__file__).parent.parent / "examples" / "weather.yaml"
 async def run_up(settings: Settings, *, with_demo: bool = False) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything within 5 s.
 
-    Prints the effective configuration without secrets and, once the API answers, the line `ready <api url>`;
-    `with_demo` then runs the example workflow on it.
+    Prints the effective configuration without secrets and, once the API answers and workers take work, the line
+    `ready <api url>`; `with_demo` then runs the example workflow on it.
     Raises: ConfigurationError if something does not start.
     """
     serving = asyncio.create_task(_serve(settings, with_demo))
@@ -93,6 +93,7 @@ def _print_configuration(endpoints: Endpoints) -> None:
 def _print_addresses(endpoints: Endpoints) -> None:
     print(f"API            {endpoints.api_url}")
     print(f"API key        {endpoints.settings.data_dir / API_KEY_FILE}")
+    print("Administrator  admin@localhost, once it has a password: structforge user set-password")
     print(f"Temporal UI    {endpoints.temporal_ui_url or endpoints.temporal_address}")
     print("Press Ctrl-C to stop.", flush=True)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from api.access import Caller
 from api.ai_models.schemas import AiModelReply
+from api.credential_access import need_credential
 from api.cursors import Cursor, Limit, read_id, write_cursor
 from api.permissions import Permission, requires
 from api.resources import Held
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/ai-models", tags=["ai-models"])
 @requires(Permission.AI_MODEL_WRITE)
 async def create_ai_model(body: AiModelFields, response: Response, resources: Held, caller: Caller) -> AiModelReply:
     """Add a model. 409 if the name is taken."""
+    await need_credential(resources, caller, [body.credential] if body.credential else [])
     row = await AiModels(resources.database).create(caller.tenant, body.as_fields())
     response.headers["Location"] = f"/api/v1/ai-models/{row.id}"
     return _reply(row)
@@ -49,6 +51,7 @@ async def get_ai_model(model_id: UUID, resources: Held, caller: Caller) -> AiMod
 @requires(Permission.AI_MODEL_WRITE)
 async def replace_ai_model(model_id: UUID, body: AiModelFields, resources: Held, caller: Caller) -> AiModelReply:
     """Put other fields in place of all there were; calls that begin from now on use them. 409 if the name is taken."""
+    await need_credential(resources, caller, [body.credential] if body.credential else [])
     return _reply(await AiModels(resources.database).replace(caller.tenant, model_id, body.as_fields()))
 
 

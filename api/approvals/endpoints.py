@@ -22,7 +22,7 @@ STATUSES = ("open", "approved", "rejected", "timeout", "cancelled")
 
 
 @router.get("/approvals")
-@requires(Permission.EXECUTION_READ)
+@requires(Permission.EXECUTION_READ, open_to_links=True)
 async def list_approvals(
     resources: Held,
     caller: Caller,
@@ -31,10 +31,10 @@ async def list_approvals(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ApprovalReply]:
-    """Approvals, newest first, without the forms that people filled in."""
+    """Approvals that the caller may see or is asked for, newest first, without the forms that people filled in."""
     page = await service.list_approvals(
         resources,
-        caller.tenant,
+        caller,
         statuses=_statuses(status),
         execution_id=execution_id,
         before=read_id(cursor),
@@ -51,7 +51,7 @@ async def get_approval(approval_id: UUID, resources: Held, caller: Caller) -> Ap
 
 
 @router.post("/approvals/{approval_id}")
-@requires(Permission.WORKFLOW_RUN)
+@requires(Permission.WORKFLOW_RUN, closed_to_links=True)
 async def decide_approval(approval_id: UUID, body: DecisionRequest, resources: Held, caller: Caller) -> ApprovalReply:
     """Approve or reject. 403 if the caller may not decide, 409 if it is decided, 422 if the form does not fit."""
     row = await service.get(resources, caller.tenant, approval_id)
@@ -59,7 +59,7 @@ async def decide_approval(approval_id: UUID, body: DecisionRequest, resources: H
 
 
 @router.post("/executions/{execution_id}/nodes/{path}/approve")
-@requires(Permission.WORKFLOW_RUN)
+@requires(Permission.WORKFLOW_RUN, closed_to_links=True)
 async def approve_node(
     execution_id: UUID, path: str, body: NodeDecisionRequest, resources: Held, caller: Caller
 ) -> ApprovalReply:

@@ -22,7 +22,7 @@ class DecisionRequest(Request):
 class NodeDecisionRequest(DecisionRequest):
     """A person's word on a node that waits."""
 
-    iteration: list[Annotated[int, Field(ge=0)]] = Field(default=[], max_length=32)
+    iteration: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default=[], max_length=32)
 
 
 class DecisionReply(Reply):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from api.approvals.schemas import ApprovalReply, DecisionReply, DecisionRequest
+from api.audit import audit
 from api.auth import Identity
 from api.executions.commands import send
 from api.people import Person, person_of
 from api.permissions import Permission, check_granted
 from api.resources import Resources
+from api.workflow_access import role_on, sees_everything, sight_of
 from engine.contracts import APPROVE, Command
 from engine.dag.control.approval import APPROVED
 from engine.dag.inputs import check_form
@@ -22,6 +25,7 @@ from models.jsonb import plain_text
 from models.repositories.approvals import Approvals
 from models.repositories.executions import Executions
 from models.repositories.records import Page
+from models.roles import Role
 from models.tables import Approval
 from models.tenancy import TenantId
 
@@ -31,16 +35,24 @@ _AGAIN_AFTER_S = 0.02
 
 async def list_approvals(
     resources: Resources,
-    tenant: TenantId,
+    caller: Identity,
     *,
     statuses: Sequence[str] | None,
     execution_id: UUID | None,
     before: UUID | None,
     limit: int,
 ) -> Page[Approval]:
-    """Newest first."""
-    table = Approvals(resources.database)
-    return await table.list(tenant, statuses=statuses, execution_id=execution_id, before=before, limit=limit)
+    """What the caller may see, and what asks it by name, newest first."""
+    names = person_of(caller).names if caller.share is None else ()
+    return await Approvals(resources.database).list(
+        caller.tenant,
+        statuses=statuses,
+        execution_id=execution_id,
+        sight=sight_of(caller),
+        names=names,
+        before=before,
+        limit=limit,
+    )
 
 
 async def get(resources: Resources, tenant: TenantId, approval_id: UUID) -> Approval:
@@ -65,7 +77,7 @@ async def decide(resources: Resources, caller: Identity, row: Approval, given: D
     Raises: AccessDenied; ValidationFailed if the form does not fit; Conflict (APPROVAL_CLOSED, ALREADY_DECIDED);
     SystemFault.
     """
-    person = person_of(caller)
+    person = await _person_on(resources, caller, row)
     _check_may_decide(caller, person, row)
     if _has_said(row, person, given):
         return row
@@ -86,7 +98,20 @@ async def decide(resources: Resources, caller: Identity, row: Approval, given: D
     )
     if not await _send(resources, row, word):
         await _explain(resources, caller.tenant, row, person, given)
+    facts = {"decision": given.decision, "execution": str(row.execution_id), "node": row.node_path}
+    await audit(resources, caller, "approval.decide", "approval", row.id, **facts)
     return await _seen(resources, caller.tenant, row, person)
+
+
+async def _person_on(resources: Resources, caller: Identity, row: Approval) -> Person:
+    """The caller, in the roles that it has on the approval's workflow. Raises: AccessDenied for a sharing link."""
+    if caller.share is not None:
+        raise AccessDenied("an approval is a person's word: sign in")
+    person = person_of(caller)
+    if sees_everything(caller):
+        return person
+    held = await role_on(resources, caller, row.workflow_id)
+    return replace(person, roles=frozenset() if held is None else frozenset(one for one in Role if held.covers(one)))
 
 
 def _check_may_decide(caller: Identity, person: Person, row: Approval) -> None:

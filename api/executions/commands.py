@@ -13,9 +13,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.executions.starting import launch_row
 from api.resources import Resources
 from engine.activities.launching import RPC_TIMEOUT, translated_rpc_faults
+from engine.activities.rows import finished_message
 from engine.contracts import PAUSE, RESUME, RETRY_NOW, SKIP, Command
 from engine.errors import Conflict, NotFound, SystemFault
-from models.repositories.executions import Executions
+from models.repositories.executions import QUEUED, Executions
 from models.rows import TERMINAL_EXECUTION_STATUSES
 from models.tables import Execution
 from models.tenancy import TenantId
@@ -29,7 +30,13 @@ async def cancel(resources: Resources, tenant: TenantId, execution_id: UUID) -> 
 
     Raises: NotFound; Conflict (EXECUTION_CLOSED); SystemFault.
     """
-    execution = await _open_execution(resources, tenant, execution_id)
+    execution = await Executions(resources.database).get(tenant, execution_id)
+    if execution.reason == QUEUED:
+        if await _cancel_queued(resources, tenant, execution):
+            return
+        execution = await Executions(resources.database).get(tenant, execution_id)  # it was given a slot meanwhile
+    if execution.status in TERMINAL_EXECUTION_STATUSES:
+        raise _closed()
     handle = await resources.temporal.handle(tenant, execution_id)
     for may_launch in (True, False):
         try:
@@ -45,6 +52,16 @@ async def cancel(resources: Resources, tenant: TenantId, execution_id: UUID) -> 
                 raise SystemFault("Temporal did not answer") from None
         else:
             return
+
+
+async def _cancel_queued(resources: Resources, tenant: TenantId, execution: Execution) -> bool:
+    """End an execution that waits for a slot; False if it waits no more."""
+    meta = {"execution_id": str(execution.id), "workflow_id": str(execution.workflow_id)}
+    message = finished_message(meta, "cancelled")
+    cancelled = await Executions(resources.database).cancel_queued(tenant, execution.id, [message])
+    if cancelled and resources.live is not None:
+        resources.live.publish_status(tenant, execution.id, "cancelled")
+    return cancelled
 
 
 async def set_paused(resources: Resources, tenant: TenantId, execution_id: UUID, *, paused: bool) -> None:
@@ -93,6 +110,8 @@ async def _open_execution(resources: Resources, tenant: TenantId, execution_id: 
     execution = await Executions(resources.database).get(tenant, execution_id)
     if execution.status in TERMINAL_EXECUTION_STATUSES:
         raise _closed()
+    if execution.reason == QUEUED:
+        raise Conflict("the execution waits for a slot and has not begun: cancel it or wait", code="EXECUTION_QUEUED")
     return execution
 
 

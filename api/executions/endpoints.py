@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from api.access import Caller
 from api.auth import Identity
-from api.cursors import Cursor, Limit, read_id, read_node_key, write_cursor
+from api.credential_access import need_credentials_of_rerun, need_credentials_of_version
+from api.cursors import Cursor, Limit, read_node_key, write_cursor
 from api.documents import check_document, read_body
-from api.executions import commands, rerunning, service, starting
+from api.executions import rerunning, service, starting
+from api.executions.cells import MEDIA_TYPES, Format
+from api.executions.exporting import export_of_list, export_of_nodes
+from api.executions.queries import Narrowed, Sort, position_of, read_place
 from api.executions.schemas import (
     ExecutionDetail,
     ExecutionReply,
     NodeExecutionReply,
     RerunRequest,
-    RetryRequest,
-    SkipRequest,
     StartDocumentRequest,
     StartRequest,
 )
@@ -28,17 +32,22 @@ from api.people import person_of
 from api.permissions import Permission, requires
 from api.resources import Held, Resources
 from api.schemas import Page
+from api.workflow_access import need_role, sight_of
 from api.workflows.service import save_for_start
-from engine.errors import Issue, ValidationFailed
 from models.jsonb import plain_text
+from models.repositories.execution_lists import ExecutionLists
 from models.repositories.executions import Created, Executions
+from models.roles import Role
 
 router = APIRouter(tags=["executions"])
 
-STATUSES = ("pending", "running", "paused", "success", "failed", "cancelled", "timed_out")
 Mode = Annotated[Literal["async", "sync"], Query(description="sync waits for the end, for `wait_s` at most")]
 Wait = Annotated[float, Query(ge=0, le=300, description="Seconds that `mode=sync` waits")]
 Full = Annotated[bool, Query(description="Large data too")]
+Form = Annotated[Format, Query(alias="format", description="json, ndjson or csv; csv cells hold data as JSON")]
+EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}}
+}
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Repeating the request starts nothing new")
 ]
@@ -64,7 +73,10 @@ async def execute_workflow(
 ) -> ExecutionDetail:
     """Start an execution. 202: it runs or soon will; 200: it has ended (`mode=sync`)."""
     given = body or StartRequest()
+    if given.version is not None:  # what is not published may be tried by those who edit it
+        await need_role(resources, caller, workflow_id, Role.EDITOR)
     version = await starting.published_version(resources, caller.tenant, workflow_id, given.version)
+    await need_credentials_of_version(resources, caller, version.id)
     asked = [workflow_id, given.model_dump()]
     by = person_of(caller).id
     order = Order(given.input, given.trigger, given.metadata, given.priority, idempotency_key, asked, by)
@@ -86,7 +98,7 @@ async def execute_document(
     """Save a document as a version of the workflow of its name, and start it."""
     body = await read_body(request, StartDocumentRequest, resources.settings.api.max_body_bytes)
     checked = await check_document(resources, body.document)
-    saved = await save_for_start(resources, caller.tenant, checked)
+    saved = await save_for_start(resources, caller, checked)
     version = await resources.versions.get(caller.tenant, saved.id)
     by = person_of(caller).id
     order = Order(body.input, body.trigger, body.metadata, body.priority, idempotency_key, body.model_dump(), by)
@@ -95,32 +107,50 @@ async def execute_document(
 
 
 @router.get("/executions")
-@requires(Permission.EXECUTION_READ)
+@requires(Permission.EXECUTION_READ, open_to_links=True)
 async def list_executions(
     resources: Held,
     caller: Caller,
-    workflow_id: UUID | None = None,
-    status: Annotated[str | None, Query(max_length=200, description="One or several, with commas")] = None,
+    narrowed: Narrowed,
+    sort: Sort = "-created",
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ExecutionReply]:
-    """Executions, newest first, without their data."""
-    page = await service.list_executions(
-        resources,
-        caller.tenant,
-        workflow_id=workflow_id,
-        statuses=_statuses(status),
-        before=read_id(cursor),
-        limit=limit,
-    )
-    return Page[ExecutionReply](items=[service.reply_of(row) for row in page.items], next=write_cursor(page.next))
+    """Executions, the newest first unless `sort` says otherwise, without their data."""
+    seen = replace(narrowed, sight=sight_of(caller))
+    after = read_place(cursor, sort)
+    lists = ExecutionLists(resources.database)
+    page = await lists.page(caller.tenant, seen, order=sort, after=after, limit=limit)
+    items = [service.reply_of(row) for row in page.items]
+    return Page[ExecutionReply](items=items, next=write_cursor(position_of(page.next, sort)))
+
+
+@router.get("/executions/export", response_class=StreamingResponse, responses=EXPORTED)
+@requires(Permission.EXECUTION_READ, open_to_links=True)
+async def export_executions(
+    resources: Held, caller: Caller, narrowed: Narrowed, form: Form = "json", full: Full = False
+) -> StreamingResponse:
+    """Executions with their data as a file, newest first."""
+    seen = replace(narrowed, sight=sight_of(caller))
+    return export_of_list(resources, caller.tenant, seen, form, full=full)
 
 
 @router.get("/executions/{execution_id}")
 @requires(Permission.EXECUTION_READ)
 async def get_execution(execution_id: UUID, resources: Held, caller: Caller, full: Full = False) -> ExecutionDetail:
     """An execution with its data."""
-    return await service.get_execution(resources, caller.tenant, execution_id, full=full)
+    execution = await Executions(resources.database).get(caller.tenant, execution_id)
+    return await service.detail_of(resources, caller.tenant, execution, full=full)
+
+
+@router.get("/executions/{execution_id}/export", response_class=StreamingResponse, responses=EXPORTED)
+@requires(Permission.EXECUTION_READ)
+async def export_execution(
+    execution_id: UUID, resources: Held, caller: Caller, form: Form = "json", full: Full = False
+) -> StreamingResponse:
+    """The node executions of an execution with their data as a file, by path, iteration and generation."""
+    execution = await Executions(resources.database).get(caller.tenant, execution_id)
+    return export_of_nodes(resources, caller.tenant, execution, form, full=full)
 
 
 @router.get("/executions/{execution_id}/nodes")
@@ -149,30 +179,6 @@ async def list_nodes(
     return Page[NodeExecutionReply](items=items, next=write_cursor(following))
 
 
-@router.post("/executions/{execution_id}/cancel", status_code=202)
-@requires(Permission.EXECUTION_CONTROL)
-async def cancel_execution(execution_id: UUID, resources: Held, caller: Caller) -> ExecutionDetail:
-    """Stop an execution at once; its final state follows. 409 if it has ended."""
-    await commands.cancel(resources, caller.tenant, execution_id)
-    return await service.get_execution(resources, caller.tenant, execution_id, full=False)
-
-
-@router.post("/executions/{execution_id}/pause")
-@requires(Permission.EXECUTION_CONTROL)
-async def pause_execution(execution_id: UUID, resources: Held, caller: Caller) -> ExecutionDetail:
-    """Start no more nodes; those that run go on to their end. 409 if the execution has ended."""
-    await commands.set_paused(resources, caller.tenant, execution_id, paused=True)
-    return await service.get_execution(resources, caller.tenant, execution_id, full=False)
-
-
-@router.post("/executions/{execution_id}/resume")
-@requires(Permission.EXECUTION_CONTROL)
-async def resume_execution(execution_id: UUID, resources: Held, caller: Caller) -> ExecutionDetail:
-    """Go on after a pause. 409 if the execution has ended."""
-    await commands.set_paused(resources, caller.tenant, execution_id, paused=False)
-    return await service.get_execution(resources, caller.tenant, execution_id, full=False)
-
-
 @router.post("/executions/{execution_id}/rerun", status_code=202)
 @requires(Permission.WORKFLOW_RUN)
 async def rerun_execution(
@@ -183,33 +189,19 @@ async def rerun_execution(
     body: RerunRequest | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> ExecutionDetail:
-    """A new execution that repeats this one from a node on; everything before it keeps its outcome."""
+    """A new execution that repeats this one from a node on; everything before it keeps its outcome.
+
+    With `version` it runs another version of the workflow, if what is kept fits into it.
+    """
     given = body or RerunRequest()
     asked = [execution_id, given.model_dump(exclude_unset=True)]
     order = Order(given.input, key=idempotency_key, asked=asked, by=person_of(caller).id)
     new_input = "input" in given.model_fields_set
-    created = await rerunning.rerun(resources, caller.tenant, execution_id, given.from_node, order, new_input=new_input)
+    await need_credentials_of_rerun(resources, caller, execution_id, given.version)
+    created = await rerunning.rerun(
+        resources, caller.tenant, execution_id, given.from_node, order, new_input=new_input, number=given.version
+    )
     return await _started(response, resources, caller, created, "async", 0)
-
-
-@router.post("/executions/{execution_id}/nodes/{path}/skip", status_code=204)
-@requires(Permission.EXECUTION_CONTROL)
-async def skip_node(
-    execution_id: UUID, path: str, resources: Held, caller: Caller, body: SkipRequest | None = None
-) -> None:
-    """Give a node of a live execution an output in place of running it. 409 if it has ended."""
-    given = body or SkipRequest()
-    await commands.skip_node(resources, caller.tenant, execution_id, path, given.iteration, given.output)
-
-
-@router.post("/executions/{execution_id}/nodes/{path}/retry", status_code=204)
-@requires(Permission.EXECUTION_CONTROL)
-async def retry_node(
-    execution_id: UUID, path: str, resources: Held, caller: Caller, body: RetryRequest | None = None
-) -> None:
-    """Try a node that waits for its next attempt at once. 409 if it does not wait."""
-    given = body or RetryRequest()
-    await commands.retry_node(resources, caller.tenant, execution_id, path, given.iteration)
 
 
 async def _started(
@@ -223,13 +215,3 @@ async def _started(
         return await service.fresh_detail(resources, caller.tenant, execution)
     execution = await Executions(resources.database).get(caller.tenant, execution.id)
     return await service.detail_of(resources, caller.tenant, execution)
-
-
-def _statuses(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    wanted = [part.strip() for part in text.split(",")]
-    if unknown := [part for part in wanted if part not in STATUSES]:
-        issue = Issue("INVALID_VALUE", "query.status", f"no such status: {unknown[0][:40]!r}", ", ".join(STATUSES))
-        raise ValidationFailed([issue], "the request is not valid")
-    return wanted

@@ -42,19 +42,25 @@ class RerunRequest(Request):
 
     from_node: str | None = Field(default=None, min_length=1, max_length=200)
     input: Any = Field(default=None, description="Another execution input; the old one if left out")
+    version: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**31 - 1,
+        description="Number of another version of the workflow; what is kept must fit into it",
+    )
 
 
 class SkipRequest(Request):
     """Give a node an output in place of running it."""
 
-    iteration: list[Annotated[int, Field(ge=0)]] = Field(default=[], max_length=32)
+    iteration: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default=[], max_length=32)
     output: Any = None
 
 
 class RetryRequest(Request):
     """Try a waiting node again now."""
 
-    iteration: list[Annotated[int, Field(ge=0)]] = Field(default=[], max_length=32)
+    iteration: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default=[], max_length=32)
 
 
 class ExecutionReply(Reply):
@@ -65,6 +71,7 @@ class ExecutionReply(Reply):
     workflow_name: str
     version_id: UUID
     status: str = Field(description="pending, running, paused, success, failed, cancelled or timed_out")
+    reason: str | None = Field(default=None, description="`queued` while it is pending and waits for a slot")
     trigger: str
     trigger_node: str | None
     error: dict[str, Any] | None
@@ -123,6 +130,9 @@ class NodeExecutionReply(Reply):
     lost: int
     execution_attempt: int
     port: str | None
+    input: Any = Field(default=None, description="Its resolved parameters, as far as they are recorded")
+    input_bytes: int = 0
+    input_omitted: bool = False
     output: Any = None
     output_bytes: int = 0
     output_omitted: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +9,8 @@ from api.executions.data import Allowance, shown_data
 from api.executions.schemas import ExecutionDetail, ExecutionReply, NodeExecutionReply, NodeUsage
 from api.executions.usage import usage_of_nodes
 from api.resources import Resources
-from models.repositories.executions import ExecutionFilter, Executions
+from models.repositories.executions import Executions
 from models.repositories.node_executions import NodeExecutions
-from models.repositories.records import Page
 from models.rows import TERMINAL_EXECUTION_STATUSES, NodeKey, NodeRow
 from models.tables import Execution
 from models.tenancy import TenantId
@@ -39,20 +37,6 @@ async def fresh_detail(resources: Resources, tenant: TenantId, execution: Execut
     """The same for an execution that was made just now: there is nothing to count yet."""
     given = await shown_data(resources, tenant, "input", execution.input, Allowance.of(full=False))
     return ExecutionDetail(**_members(execution), **given)
-
-
-async def list_executions(
-    resources: Resources,
-    tenant: TenantId,
-    *,
-    workflow_id: UUID | None,
-    statuses: Sequence[str] | None,
-    before: UUID | None,
-    limit: int,
-) -> Page[Execution]:
-    """Newest first."""
-    narrowed = ExecutionFilter(workflow_id=workflow_id, statuses=statuses)
-    return await Executions(resources.database).list(tenant, narrowed, before=before, limit=limit)
 
 
 def reply_of(execution: Execution) -> ExecutionReply:
@@ -86,26 +70,17 @@ async def _node_reply(
     resources: Resources, tenant: TenantId, row: NodeRow, allowance: Allowance, usage: NodeUsage | None
 ) -> NodeExecutionReply:
     return NodeExecutionReply(
-        path=row.node_path,
-        type=row.node_type,
-        iteration=list(row.iteration),
-        generation=row.generation,
-        status=row.status,
-        reason=row.reason,
-        attempts=row.attempts,
-        lost=row.lost,
-        execution_attempt=row.execution_attempt,
-        port=row.port,
-        error=row.error,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        duration_ms=row.duration_ms,
-        worker=row.worker,
-        cached=row.cached,
+        **node_members(row),
         usage=usage,
-        seq=row.seq,
+        **await shown_data(resources, tenant, "input", row.input, allowance),
         **await shown_data(resources, tenant, "output", row.output, allowance),
     )
+
+
+def node_members(row: NodeRow) -> dict[str, Any]:
+    """A node execution as a reply has it, without its data and what it used."""
+    renamed = {"path": row.node_path, "type": row.node_type, "iteration": list(row.iteration)}
+    return renamed | {name: getattr(row, name) for name in _NODE_MEMBERS}
 
 
 async def _node_counts(resources: Resources, tenant: TenantId, execution: Execution) -> dict[str, int]:
@@ -122,3 +97,7 @@ def _members(execution: Execution) -> dict[str, Any]:
 
 
 _SOURCES = {"metadata": "labels"}
+_NODE_MEMBERS = (
+    "generation", "status", "reason", "attempts", "lost", "execution_attempt", "port", "error", "started_at",
+    "finished_at", "duration_ms", "worker", "cached", "seq",
+)  # fmt: skip

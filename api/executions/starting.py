@@ -14,11 +14,12 @@ import orjson
 
 from api.resources import Resources
 from engine.activities.launching import launch
+from engine.activities.startable import version_to_start
 from engine.activities.starting import CompiledVersion, input_of
 from engine.dag.inputs import check_input
 from engine.dag.plan import Plan, PlanNode
-from engine.errors import Conflict, Issue, SystemFault, ValidationFailed
-from models.repositories.executions import Created, Executions, IdempotentRequest, NewExecution
+from engine.errors import Issue, SystemFault, ValidationFailed
+from models.repositories.executions import QUEUED, Created, Executions, IdempotentRequest, NewExecution
 from models.repositories.workflows import Workflows
 from models.tables import Execution
 from models.tenancy import TenantId
@@ -51,15 +52,10 @@ async def published_version(
 ) -> CompiledVersion:
     """The version to run: `number`, or the published one.
 
-    Raises: NotFound; Conflict (WORKFLOW_ARCHIVED, NOT_PUBLISHED).
+    Raises: NotFound; Conflict (WORKFLOW_ARCHIVED, WORKFLOW_PAUSED, NOT_PUBLISHED, VERSION_INVALID).
     """
     workflow = await Workflows(resources.database).get(tenant, workflow_id)
-    if workflow.status == "archived":
-        raise Conflict(f"the workflow {workflow.name!r} is archived", code="WORKFLOW_ARCHIVED")
-    wanted = number or workflow.published_version
-    if wanted is None:
-        raise Conflict(f"no version of {workflow.name!r} is published: name one", code="NOT_PUBLISHED")
-    return await resources.versions.get_number(tenant, workflow_id, wanted)
+    return await resources.versions.get_number(tenant, workflow_id, version_to_start(workflow, number))
 
 
 async def start(resources: Resources, tenant: TenantId, version: CompiledVersion, order: Order) -> Created:
@@ -102,7 +98,9 @@ def _given(resources: Resources, version: CompiledVersion, trigger: PlanNode | N
 
 
 async def launch_row(resources: Resources, tenant: TenantId, execution: Execution) -> bool:
-    """Start the Temporal workflow of a new row; False if Temporal is away and it is left to the relay."""
+    """Start the Temporal workflow of a new row; False if it waits for a slot or Temporal is away."""
+    if execution.reason == QUEUED:
+        return False
     try:
         request = await input_of(resources.database, resources.versions, tenant, execution, values=resources.values)
         queue = resources.settings.worker.task_queue

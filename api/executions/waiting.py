@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 from api.resources import Resources
 from engine.activities.launching import translated_rpc_faults
 from engine.errors import SystemFault
+from models.repositories.executions import Executions
 from models.tenancy import TenantId
 
 _AGAIN_AFTER_S = 0.25
@@ -37,6 +38,9 @@ async def _has_ended(resources: Resources, tenant: TenantId, execution_id: UUID)
             await handle.result()
     except WorkflowFailureError:
         return True
-    except (SystemFault, RPCError):
+    except SystemFault:
         return False
+    except RPCError:
+        # Temporal does not know it: it waits to be started, or it was cancelled while it waited for a slot.
+        return (await Executions(resources.database).get(tenant, execution_id)).finished_at is not None
     return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from api.conditional import IfNoneMatch, has_already, not_modified, tag
 from api.node_types import service
 from api.node_types.schemas import NodeTypeReply
 from api.permissions import Permission, requires
@@ -12,10 +13,16 @@ from api.resources import Held
 router = APIRouter(prefix="/node-types", tags=["node types"])
 
 
-@router.get("")
+@router.get("", response_model=list[NodeTypeReply])
 @requires(Permission.NODE_TYPE_READ)
-async def list_node_types(resources: Held) -> list[NodeTypeReply]:
+async def list_node_types(
+    response: Response, resources: Held, if_none_match: IfNoneMatch = None
+) -> list[NodeTypeReply] | Response:
     """The catalogue: every node type with its ports, parameters, result and documentation."""
+    etag = service.catalogue_etag(resources.catalogue)
+    if has_already(if_none_match, etag):
+        return not_modified(etag)
+    tag(response, etag)
     return service.list_node_types(resources.catalogue)
 
 

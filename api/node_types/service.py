@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+
+import orjson
 
 from api.node_types.schemas import NodeTypeReply
 from engine.errors import NotFound
@@ -13,6 +16,13 @@ from engine.nodes.registry import Catalogue
 def list_node_types(catalogue: Catalogue) -> list[NodeTypeReply]:
     """All types, by category and name; made once, for the catalogue does not change."""
     return [NodeTypeReply(**node_type.as_dict()) for node_type in catalogue.types()]
+
+
+@cache
+def catalogue_etag(catalogue: Catalogue) -> str:
+    """Changes with any type, so also with a plugin that comes or goes at a restart."""
+    listed = orjson.dumps([item.model_dump(mode="json") for item in list_node_types(catalogue)])
+    return f'"{hashlib.sha256(listed).hexdigest()[:32]}"'
 
 
 def get_node_type(catalogue: Catalogue, name: str) -> NodeTypeReply:

@@ -1,21 +1,26 @@
-"""What the workflow routes do."""
+"""What the workflow routes do: documents checked, saved and read."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from api.audit import audit
+from api.auth import Identity
+from api.credential_access import need_credentials_of
 from api.documents import CheckedDocument, check_document
+from api.people import person_of
 from api.resources import Resources
 from api.schemas import IssueReply
+from api.workflow_access import need_role, owner_of
 from api.workflows.schemas import Validation, WorkflowDetail, WorkflowReply
+from engine.activities.startable import ARCHIVED, check_startable
 from engine.errors import Conflict, NotFound, ValidationFailed
-from models.jsonb import plain_text
-from models.repositories.records import Page
 from models.repositories.workflows import Saved, Versions, Workflows
+from models.roles import Role
 from models.tables import Workflow, WorkflowVersion
 from models.tenancy import TenantId
 
-ARCHIVED = "archived"
+PRUNE_EVERY = 20  # saves; old versions go in batches, not with each save
 
 
 async def validate_document(resources: Resources, document: dict[str, object] | str) -> Validation:
@@ -32,58 +37,103 @@ def refused(failure: ValidationFailed) -> Validation:
     return Validation(valid=False, issues=[IssueReply(**issue.as_dict()) for issue in failure.issues])
 
 
-async def create_workflow(resources: Resources, tenant: TenantId, checked: CheckedDocument, note: str) -> Saved:
-    """Save version 1 and publish it. Raises: Conflict (NAME_TAKEN)."""
-    workflows = Workflows(resources.database)
-    saved = await workflows.create(tenant, checked.raw, note=note)
-    return Saved(await workflows.publish(tenant, saved.workflow.id, 1), saved.version)
+async def create_workflow(
+    resources: Resources,
+    caller: Identity,
+    checked: CheckedDocument,
+    note: str = "",
+    *,
+    publish: bool = True,
+    folder_id: UUID | None = None,
+    tags: tuple[str, ...] = (),
+) -> Saved:
+    """Save version 1, and publish it if that is asked for. Raises: Conflict (NAME_TAKEN); NotFound of the folder."""
+    await need_credentials_of(resources, caller, checked.raw)
+    saved = await Workflows(resources.database).create(
+        caller.tenant,
+        checked.raw,
+        owner=owner_of(caller),
+        author=person_of(caller).id,
+        note=note,
+        valid=checked.is_valid,
+        publish=publish,
+        folder_id=folder_id,
+        tags=tags,
+    )
+    await audit(resources, caller, "workflow.create", "workflow", saved.workflow.id, name=checked.spec.name)
+    return saved
 
 
 async def save_version(
     resources: Resources,
-    tenant: TenantId,
+    caller: Identity,
     workflow_id: UUID,
     checked: CheckedDocument,
-    note: str,
+    note: str = "",
     *,
     expected_latest: int | None = None,
+    publish: bool = True,
 ) -> Saved:
-    """Save the next version and publish it. Raises: NotFound; Conflict (VERSION_CONFLICT, NAME_TAKEN)."""
-    workflows = Workflows(resources.database)
-    saved = await workflows.save(tenant, workflow_id, checked.raw, expected_latest=expected_latest, note=note)
-    if saved.workflow.published_version == saved.version.number:
-        return saved
-    published = await workflows.publish(tenant, workflow_id, saved.version.number)
-    return Saved(published, saved.version, saved.is_new)
+    """Save the next version, and publish it if that is asked for.
+
+    Raises: NotFound; Conflict (VERSION_CONFLICT, NAME_TAKEN).
+    """
+    await need_credentials_of(resources, caller, checked.raw)
+    saved = await Workflows(resources.database).save(
+        caller.tenant,
+        workflow_id,
+        checked.raw,
+        expected_latest=expected_latest,
+        author=person_of(caller).id,
+        note=note,
+        valid=checked.is_valid,
+        publish=publish,
+    )
+    await audit(resources, caller, "workflow.save", "workflow", workflow_id, version=saved.version.number)
+    await _prune_now_and_then(resources, caller.tenant, saved)
+    return saved
 
 
-async def apply_workflow(resources: Resources, tenant: TenantId, checked: CheckedDocument, note: str) -> Saved:
-    """Create the workflow of this name, or save and publish its next version; one that was archived is active again."""
+async def _prune_now_and_then(resources: Resources, tenant: TenantId, saved: Saved) -> None:
+    keep = resources.settings.workflows.keep_versions
+    number = saved.version.number
+    if saved.is_new and keep is not None and number > keep and number % PRUNE_EVERY == 0:
+        await Versions(resources.database).drop_old(tenant, saved.workflow.id, keep)
+
+
+async def apply_workflow(
+    resources: Resources, caller: Identity, checked: CheckedDocument, note: str = "", *, publish: bool = True
+) -> Saved:
+    """Create the workflow of this name, or save its next version; one that was archived is active again."""
     workflows = Workflows(resources.database)
     for _ in range(3):  # another caller may create it between the two steps
-        existing = await _named(workflows, tenant, checked.spec.name)
+        existing = await find_named(resources, caller.tenant, checked.spec.name)
         if existing is not None:
+            await need_role(resources, caller, existing.id, Role.EDITOR)
             if existing.status == ARCHIVED:
-                await workflows.set_status(tenant, existing.id, "active")
-            return await save_version(resources, tenant, existing.id, checked, note)
+                status = "draft" if existing.published_version is None else "active"
+                await workflows.set_status(caller.tenant, existing.id, status)
+            return await save_version(resources, caller, existing.id, checked, note, publish=publish)
         try:
-            return await create_workflow(resources, tenant, checked, note)
+            return await create_workflow(resources, caller, checked, note, publish=publish)
         except Conflict as conflict:
             if conflict.code != "NAME_TAKEN":
                 raise
     raise Conflict(f"the workflow {checked.spec.name!r} is created and renamed by others meanwhile: try again")
 
 
-async def save_for_start(resources: Resources, tenant: TenantId, checked: CheckedDocument) -> WorkflowVersion:
+async def save_for_start(resources: Resources, caller: Identity, checked: CheckedDocument) -> WorkflowVersion:
     """The version to start a document as: saved under its name, but published only if the workflow is new.
 
     What schedules and other public triggers run is not changed by somebody's try.
+    Raises: Conflict (WORKFLOW_ARCHIVED, WORKFLOW_PAUSED); AccessDenied without the role of an editor.
     """
-    workflows = Workflows(resources.database)
-    existing = await _named(workflows, tenant, checked.spec.name)
+    existing = await find_named(resources, caller.tenant, checked.spec.name)
     if existing is not None:
-        return (await workflows.save(tenant, existing.id, checked.raw)).version
-    return (await apply_workflow(resources, tenant, checked, "")).version
+        await need_role(resources, caller, existing.id, Role.EDITOR)
+        check_startable(existing)
+        return (await save_version(resources, caller, existing.id, checked, publish=False)).version
+    return (await apply_workflow(resources, caller, checked)).version
 
 
 async def get_workflow(resources: Resources, tenant: TenantId, workflow_id: UUID) -> Saved:
@@ -93,37 +143,28 @@ async def get_workflow(resources: Resources, tenant: TenantId, workflow_id: UUID
     return Saved(workflow, version, is_new=False)
 
 
-async def list_workflows(
-    resources: Resources, tenant: TenantId, *, search: str | None, status: str, before: UUID | None, limit: int
-) -> Page[Workflow]:
-    """Newest first; status `any` lists all."""
-    wanted = None if status == "any" else status
-    return await Workflows(resources.database).list(
-        tenant, search=plain_text(search), status=wanted, before=before, limit=limit
-    )
+async def find_named(resources: Resources, tenant: TenantId, name: str) -> Workflow | None:
+    """The workflow of this name, None if there is none."""
+    try:
+        return await Workflows(resources.database).get_by_name(tenant, name)
+    except NotFound:
+        return None
 
 
-async def archive_workflow(resources: Resources, tenant: TenantId, workflow_id: UUID) -> None:
-    """Its versions and executions stay; nothing starts from it any more. Raises: NotFound."""
-    await Workflows(resources.database).set_status(tenant, workflow_id, ARCHIVED)
+def reply_of(workflow: Workflow) -> WorkflowReply:
+    """A workflow without its document."""
+    return WorkflowReply.model_validate(workflow, from_attributes=True)
 
 
 def detail_of(saved: Saved, checked: CheckedDocument | None = None) -> WorkflowDetail:
     """A workflow with its document."""
-    workflow = WorkflowReply.model_validate(saved.workflow, from_attributes=True)
     warnings = [] if checked is None else [IssueReply(**issue.as_dict()) for issue in checked.warnings]
     version = saved.version
     return WorkflowDetail(
-        **workflow.model_dump(),
+        **reply_of(saved.workflow).model_dump(),
         version_id=version.id,
         version=version.number,
+        valid=version.valid,
         document=version.spec,
         warnings=warnings,
     )
-
-
-async def _named(workflows: Workflows, tenant: TenantId, name: str) -> Workflow | None:
-    try:
-        return await workflows.get_by_name(tenant, name)
-    except NotFound:
-        return None

@@ -12,18 +12,20 @@ from uuid import UUID
 from temporalio import activity
 
 from engine.activities.approvals import record_approval
-from engine.activities.children import await_child, open_child
-from engine.activities.failures import system_fault, worker_leaves
+from engine.activities.children import ChildQueued, await_child, open_child
+from engine.activities.failures import child_queued, system_fault, worker_leaves
 from engine.activities.heartbeat import Heartbeats
 from engine.activities.node import NodeRun
 from engine.activities.region import Region
 from engine.activities.rows import finished_message, row_of_wire
 from engine.activities.runtime import Runtime
+from engine.activities.schedules.opening import open_scheduled
 from engine.contracts import (
     AWAIT_CHILD,
     EXECUTE_NODE,
     FINISH_EXECUTION,
     OPEN_CHILD,
+    OPEN_SCHEDULED,
     RECORD_APPROVAL,
     RECORD_ROWS,
     RUN_REGION,
@@ -34,7 +36,9 @@ from engine.contracts import (
     ChildReply,
     ChildRequest,
     FinishRequest,
+    LaunchReply,
     NodeRequest,
+    OpenScheduled,
     RecordReply,
     RecordRequest,
     RegionRequest,
@@ -62,6 +66,7 @@ class Activities:
             self.open_child,
             self.await_child,
             self.record_approval,
+            self.open_scheduled,
         ]
 
     @activity.defn(name=RUN_REGION)
@@ -128,6 +133,8 @@ class Activities:
         """Make the execution row of a child workflow and give its input."""
         try:
             return await open_child(self._runtime, request)
+        except ChildQueued as waits:
+            raise child_queued(str(waits), activity.info().attempt) from None
         except SystemFault as fault:
             raise system_fault(fault) from None
 
@@ -147,6 +154,16 @@ class Activities:
         """Write the row of an approval as it stands; see `engine.activities.approvals`."""
         try:
             await record_approval(self._runtime, request, activity.info().workflow_id or "")
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+
+    @activity.defn(name=OPEN_SCHEDULED)
+    async def open_scheduled(self, request: OpenScheduled) -> LaunchReply:
+        """Make the execution row of a schedule that fires and give its input."""
+        try:
+            return await open_scheduled(self._runtime, request)
+        except ChildQueued as waits:
+            raise child_queued(str(waits), activity.info().attempt) from None
         except SystemFault as fault:
             raise system_fault(fault) from None
 

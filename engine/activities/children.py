@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.service import RPCError
 
 from engine.activities.runtime import Runtime
+from engine.activities.startable import version_to_start
 from engine.activities.starting import MAX_DEPTH, execution_input
-from engine.contracts import AwaitReply, AwaitRequest, ChildReply, ChildRequest, idempotency_key
+from engine.contracts import AwaitReply, AwaitRequest, ChildReply, ChildRequest, idempotency_key, temporal_id
 from engine.dag.inputs import check_input
 from engine.dag.outcome import error_dict
 from engine.errors import (
+    CANCELLED,
     EXECUTION_FAILED,
     INVALID_CONFIG,
     RESOURCE_EXHAUSTED,
@@ -26,16 +29,22 @@ from engine.errors import (
     ValidationFailed,
 )
 from models.ids import id_of_fire
-from models.repositories.executions import Executions, NewExecution
+from models.repositories.executions import QUEUED, Executions, NewExecution
 from models.repositories.workflows import Workflows
 from models.tables import Workflow
 from models.tenancy import TenantId, mint_tenant
+
+DESCRIBE_TIMEOUT = timedelta(seconds=5)
+
+
+class ChildQueued(Exception):
+    """The child waits for a slot of its workflow: ask again."""
 
 
 async def open_child(runtime: Runtime, request: ChildRequest) -> ChildReply:
     """Make the child's row, once for a node execution, and give its input.
 
-    Raises: SystemFault if PostgreSQL or the object store does not answer.
+    Raises: ChildQueued while it waits for a slot; SystemFault if PostgreSQL or the object store does not answer.
     """
     meta = request.meta
     tenant = mint_tenant(meta["tenant"])
@@ -44,6 +53,13 @@ async def open_child(runtime: Runtime, request: ChildRequest) -> ChildReply:
             raise NodeError(f"workflows call each other more than {MAX_DEPTH} deep", code=RESOURCE_EXHAUSTED)
         new = await _new_execution(runtime, tenant, request)
         created = await Executions(runtime.database).create_execution(tenant, new)
+        if created.execution.reason == QUEUED:
+            if not await _is_cancelled(runtime, meta):
+                raise ChildQueued(f"execution {new.id} waits for a slot of workflow {new.workflow_name!r}")
+            await Executions(runtime.database).cancel_queued(tenant, new.id)
+            return ChildReply(error=error_dict(CANCELLED, "its parent was cancelled before it began"))
+        if created.execution.status == "cancelled":
+            return ChildReply(error=error_dict(CANCELLED, "the child was cancelled before it began"))
         child = await execution_input(runtime.database, runtime.versions, tenant, created.execution.id)
         return ChildReply(input=asdict(child))
     except ValidationFailed as error:
@@ -53,15 +69,29 @@ async def open_child(runtime: Runtime, request: ChildRequest) -> ChildReply:
         return ChildReply(error=_refusal(error))
 
 
+async def _is_cancelled(runtime: Runtime, meta: dict[str, Any]) -> bool:
+    """Whether the parent has ended, or was asked to: its child would wait in vain."""
+    handle = runtime.temporal.get_workflow_handle(temporal_id(meta["tenant"], meta["execution_id"]))
+    try:
+        described = await handle.describe(rpc_timeout=DESCRIBE_TIMEOUT)
+    except RPCError:
+        return False  # asked again when the child is asked for again
+    asked = described.raw_description.workflow_extended_info.cancel_requested
+    return asked or described.status != WorkflowExecutionStatus.RUNNING
+
+
 def _refusal(error: StructForgeError) -> dict[str, Any]:
     code = error.code if isinstance(error, NodeError) else INVALID_CONFIG
+    if error.code == "QUOTA_EXCEEDED":
+        code = RESOURCE_EXHAUSTED
     return error_dict(code, error.message, error.details)
 
 
 async def _new_execution(runtime: Runtime, tenant: TenantId, request: ChildRequest) -> NewExecution:
     opened, meta = request.opened, request.meta
     workflow = await _find(runtime, tenant, str(opened["workflow"]))
-    number = opened.get("version") or workflow.published_version or workflow.latest_version
+    # A parent may try a draft of its own; what is paused or archived starts for nobody.
+    number = version_to_start(workflow, opened.get("version") or workflow.published_version or workflow.latest_version)
     version = await runtime.versions.get_number(tenant, workflow.id, int(number))
     given = await runtime.values.load(tenant, opened["input"])
     checked = check_input(version.spec, {} if given is None else given)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,39 +19,16 @@ from engine.activities.partials import PartialText
 from engine.activities.program import GraphProgram, NodeProgram, filled
 from engine.activities.result_cache import Kept, lease_s_for, result_key
 from engine.activities.runtime import ExecutionRuntime
+from engine.activities.secrecy import execute
+from engine.activities.task import Task, log_of
 from engine.contracts import idempotency_key
 from engine.dag.outcome import Outcome
 from engine.dag.values import NULL, Value
-from engine.dag.work import Work
-from engine.errors import EXECUTION_FAILED, TIMEOUT, NodeError
+from engine.errors import EXECUTION_FAILED, TIMEOUT, NodeError, SystemFault
 from engine.expressions import Request, Template, render_many
-from engine.nodes.base import NodeContext, NodeResult
+from engine.nodes.base import Credential, NodeContext, NodeResult
 from engine.nodes.context import unseen
-from engine.nodes.receipt import Receipt
-
-
-@dataclass(slots=True)
-class Task:
-    """A piece of work with the data that it may see. `outcome` is set when it is over."""
-
-    work: Work
-    wire: dict[str, Any]
-    attempt: int = 1
-    scope: dict[str, Any] = field(default_factory=dict[str, Any])
-    program: NodeProgram | None = None
-    graph: GraphProgram | None = None
-    rendered: Any = None
-    outcome: Outcome | None = None
-    started_at: float = 0.0
-    output: Value | None = None  # of a node whose assign is evaluated alone
-    budget_approved: bool = False
-    receipt: Receipt | None = None  # to settle when it is known what becomes of the outcome
-
-    def fail(self, error: NodeError, attempts: int = 1) -> None:
-        now = time.time()
-        self.outcome = Outcome(
-            "failed", error=error.as_dict(), attempts=attempts, started_at=self.started_at, finished_at=now
-        )
+from engine.nodes.plugins.guard import secrets_in
 
 
 class Evaluation:
@@ -143,6 +119,7 @@ class Evaluation:
         try:
             params = self._params(task, program)
             context = await self._context(task, program)
+            log_of(self._runtime, task).secrets = secrets_in(context.credential)
             task.outcome = await within(program.node.timeout_s, self._carried_out(task, program, params, context))
         except NodeError as error:
             task.fail(error)
@@ -151,6 +128,11 @@ class Evaluation:
             task.fail(NodeError(f"the attempt did not end within {seconds:g} s", code=TIMEOUT, retryable=True))
         except (MemoryError, RecursionError) as error:
             task.fail(NodeError(f"the node ran out of room: {type(error).__name__}", code=EXECUTION_FAILED))
+        except SystemFault:
+            raise
+        except Exception as error:  # ours: Temporal tries again, and the execution's log says why
+            log_of(self._runtime, task).defect(error)
+            raise
 
     async def _carried_out(self, task: Task, program: NodeProgram, params: Any, context: NodeContext) -> Outcome:
         if task.work.kind == "open":
@@ -168,7 +150,6 @@ class Evaluation:
     async def _context(self, task: Task, program: NodeProgram) -> NodeContext:
         work, meta = task.work, self._runtime.meta
         upstream = task.wire.get("u")
-        name = program.spec.credential
         reads = program.type.reads_upstream and upstream is not None
         return NodeContext(
             tenant=meta["tenant"],
@@ -183,10 +164,12 @@ class Evaluation:
             upstream=await self._runtime.scopes.data(upstream) if reads and upstream is not None else None,
             scope=task.scope,
             ports=self._shared.ports,
-            credential=None if name is None else self._shared.credentials.get(name),
+            credential=await self._credential(program),
             deadline_s=program.node.timeout_s,
+            log_sink=log_of(self._runtime, task),
             partial_sink=self._partial_sink(task, program),
             budget=self._runtime.program.budget,
+            budgets_above=[(above, bounds) for above, bounds in meta.get("budgets", ())],
             budget_approved=task.budget_approved,
         )
 
@@ -203,14 +186,14 @@ class Evaluation:
     async def _executed(self, task: Task, program: NodeProgram, params: Any, context: NodeContext) -> Outcome:
         cache, results = program.spec.cache, self._shared.results
         if cache is None or results is None or program.node.kind not in ("io", "local"):
-            return await self._outcome(task, program, await program.type.execute(params, context))
+            return await self._outcome(task, program, await self._execute(task, program, params, context))
         key = result_key(program, filled(program, task.rendered), context)
         made: list[Outcome] = []
         began = time.monotonic()
 
         async def run() -> Kept:
             context.deadline_s = max(program.node.timeout_s - (time.monotonic() - began), 0.001)
-            result = await program.type.execute(params, context)
+            result = await self._execute(task, program, params, context)
             made.append(await self._outcome(task, program, result))
             return Kept(made[0].output, made[0].port, made[0].data, result.passes_upstream)
 
@@ -222,6 +205,23 @@ class Evaluation:
         ttl_s = cache.ttl.total_seconds()
         kept, hit = await results.find_or_run(self._runtime.tenant, key, run, ttl_s=ttl_s, lease_s=lease_s)
         return await self._found(task, program, kept) if hit else made[0]
+
+    async def _execute(self, task: Task, program: NodeProgram, params: Any, context: NodeContext) -> NodeResult:
+        if context.credential is None:
+            return await program.type.execute(params, context)
+
+        def learn(secrets: list[str]) -> None:
+            log_of(self._runtime, task).secrets = secrets
+
+        shared, tenant = self._shared, self._runtime.tenant
+        return await execute(program, params, context, tenant=tenant, credentials=shared.credentials, learn=learn)
+
+    async def _credential(self, program: NodeProgram) -> Credential | None:
+        """The node's credential. A trigger has one for those who call from outside, not for itself."""
+        name = program.spec.credential
+        if name is None or program.node.kind == "trigger":
+            return None
+        return await self._shared.credentials.get(self._runtime.tenant, name)
 
     async def _found(self, task: Task, program: NodeProgram, kept: Kept) -> Outcome:
         """The outcome of a node whose result was there."""

@@ -11,6 +11,8 @@ from engine.contracts import SYSTEM_FAULT, WORKER_LEAVES
 from engine.dag.outcome import Outcome
 from engine.errors import SystemFault
 
+CHILD_QUEUED = "ChildQueued"
+
 
 def final_failure(outcome: Outcome) -> ApplicationError:
     """The node has failed for good; the interpreter reads the outcome out of the details."""
@@ -37,3 +39,9 @@ def system_fault(fault: SystemFault) -> ApplicationError:
 def worker_leaves() -> ApplicationError:
     """The worker shuts down: another one takes the work at once."""
     return ApplicationError("the worker shuts down", type=WORKER_LEAVES, next_retry_delay=timedelta(milliseconds=50))
+
+
+def child_queued(message: str, attempt: int) -> ApplicationError:
+    """A child waits for a slot: asked for again after 0.2 to 2 s, and no worker is kept busy meanwhile."""
+    delay_s = min(2.0, 0.2 * 1.5 ** min(attempt, 10))
+    return ApplicationError(message, type=CHILD_QUEUED, next_retry_delay=timedelta(seconds=delay_s))

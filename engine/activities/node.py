@@ -17,12 +17,13 @@ from temporalio import activity
 
 from engine.activities.approvals import asked_over_budget, awaits_people
 from engine.activities.closing import close_as_success
-from engine.activities.evaluation import Evaluation, Task
+from engine.activities.evaluation import Evaluation
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
 from engine.activities.heartbeat import Heartbeats
 from engine.activities.program import NodeProgram
 from engine.activities.rows import duration_ms, moment, row_of_wire
 from engine.activities.runtime import ExecutionRuntime
+from engine.activities.task import Task, input_of, log_of
 from engine.contracts import NodeRequest
 from engine.dag.outcome import TERMINAL, Outcome
 from engine.dag.plan import PlanNode
@@ -51,6 +52,8 @@ class NodeRun:
         self._clean = clean or (activity.info().attempt == 1 and not request.again)  # no try may have been cut off
         self._started_at = time.time()
         self._receipt: Receipt | None = None
+        self._task: Task | None = None
+        self._input: Value | None = None
 
     async def run(self) -> list[Any]:
         """The outcome of a node that succeeded or was skipped, in its wire form.
@@ -217,10 +220,12 @@ class NodeRun:
         request = self._request
         work = Work("node", request.node, tuple(request.iteration), request.generation)
         task = Task(work, request.scope, attempt=self._used + 1, budget_approved=request.budget_approved)
+        self._task = task
         try:
             await Evaluation(self._runtime, request.inline_limit).run([task])
         finally:
             self._receipt = task.receipt
+        self._input = await input_of(self._runtime, task, request.inline_limit)
         outcome = task.outcome
         assert outcome is not None
         if outcome.status != "skipped":
@@ -239,6 +244,7 @@ class NodeRun:
             delay_s = next_delay_s(policy, attempts)
             if error.get("code") in (RATE_LIMITED,) or "retry_after_s" in error.get("details", {}):
                 delay_s = max(delay_s, float(error["details"].get("retry_after_s", 0)))
+            self._log_failure(error, delay_s)
             row = self._row("retrying", outcome)
             row.lost = self._lost
             await self._runtime.shared.recorder.record_now([row])
@@ -252,7 +258,12 @@ class NodeRun:
         self._record_failure(outcome)
         raise final_failure(outcome)
 
+    def _log_failure(self, error: dict[str, Any], next_in_s: float | None = None) -> None:
+        if self._task is not None:
+            log_of(self._runtime, self._task).failed(error, next_in_s)
+
     def _record_failure(self, outcome: Outcome) -> None:
+        self._log_failure(outcome.error or {})
         upstream = self._request.scope.get("u", NULL)
         status, output, port = resolve_failure(self._node, outcome.error or {}, upstream)
         resolved = Outcome(status, output=output, port=port, error=outcome.error, attempts=outcome.attempts)
@@ -280,6 +291,7 @@ class NodeRun:
             worker=self._runtime.shared.worker,
         )
         if outcome is not None:
+            row.input = self._input
             row.attempts, row.error, row.assigned = outcome.attempts, outcome.error, outcome.assigned
             row.output, row.reason, row.cached = outcome.output, outcome.reason, outcome.cached
             if status not in ("retrying", "running"):

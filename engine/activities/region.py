@@ -15,9 +15,10 @@ from uuid import UUID
 import orjson
 
 from engine.activities.closing import close_as_success
-from engine.activities.evaluation import Evaluation, Task
+from engine.activities.evaluation import Evaluation
 from engine.activities.rows import row_of_settled
 from engine.activities.runtime import ExecutionRuntime
+from engine.activities.task import Task, input_of, log_of
 from engine.contracts import RegionRequest, RegionResult
 from engine.dag.digest import MODULUS
 from engine.dag.outcome import Outcome
@@ -48,6 +49,7 @@ class Region:
         self._inner: list[NodeRow] = []
         self._own: list[NodeRow] = []
         self._cached: set[tuple[int, Iteration]] = set()  # nodes whose result was there already
+        self._inputs: dict[tuple[int, Iteration], Value] = {}  # as far as they are recorded
         self._outputs: Value | None = None  # of the execution, if its end was evaluated here
         self._bytes = 0
         self._deadline = time.monotonic() + request.budget_s
@@ -94,10 +96,25 @@ class Region:
                 task.output = self._slices[number].frame.nodes[work.subject].output
             tasks.append(task)
         finished = await self._evaluate(tasks)
+        await self._note_inputs(tasks)
         for (number, work), task in zip(works, tasks, strict=True):
             if task.outcome is not None:
                 self._take(number, work, task.outcome)
         return finished
+
+    async def _note_inputs(self, tasks: list[Task]) -> None:
+        """Keep what failed nodes were given, and log why they failed; keep all inputs if the operator wants them."""
+        every = self._runtime.shared.record_inputs == "all"
+        for task in tasks:
+            failed = task.outcome is not None and task.outcome.status == "failed"
+            if task.program is None or not (failed or (every and task.work.kind == "node")):
+                continue
+            error = task.outcome.error or {} if failed and task.outcome is not None else {}
+            if failed and not (task.program.node.retry and error.get("retryable")):  # that one leaves the region
+                log_of(self._runtime, task).failed(error)
+            value = await input_of(self._runtime, task, self._request.inline_limit)
+            if value is not None:
+                self._inputs[(task.work.subject, task.work.iteration)] = value
 
     async def _evaluate(self, tasks: list[Task]) -> bool:
         if not self._cut:
@@ -171,6 +188,7 @@ class Region:
     def _row(self, settled: Settled) -> NodeRow:
         runtime = self._runtime
         row = row_of_settled(settled, runtime.tenant, self._execution_id, runtime.meta, runtime.shared.worker)
+        row.input = self._inputs.get((settled.node.index, settled.iteration))
         row.cached = (settled.node.index, settled.iteration) in self._cached
         return row
 

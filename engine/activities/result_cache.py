@@ -32,7 +32,9 @@ FORM = 1  # of keys and entries; another number leaves all old entries behind
 LONGEST_TTL_S = 30 * 24 * 3600.0
 LEASE_S = (0.6, 3.0)  # of a node with a short and with a long timeout
 POLL_S = (0.02, 0.2)  # first and longest wait between two looks for another's result
-_TELLING = ("name", "type", "header", "query", "prefix", "username", "host", "port", "security", "from_address")
+_TELLING = (
+    "name", "version", "type", "header", "query", "prefix", "username", "host", "port", "security", "from_address",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,10 @@ def lease_s_for(timeout_s: float) -> float:
 
 
 def result_key(program: NodeProgram, params: Mapping[str, Any], context: NodeContext) -> str | None:
-    """Digest of everything that the result may depend on; None if that cannot be written down."""
+    """Digest of everything that the result may depend on; None if that cannot be written down, or it is never kept."""
     node_type = program.type
+    if not node_type.cacheable(dict(params)):
+        return None
     facts = [
         FORM,
         node_type.type,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from temporalio.client import Client
 
 from engine.activities.alarms import Alarms
-from engine.activities.clients.credentials import CredentialFile
+from engine.activities.clients.credentials import CredentialSource
 from engine.activities.clients.objects import Values
 from engine.activities.clients.redis_live import LiveView
-from engine.activities.heartbeat import HEARTBEAT_S
+from engine.activities.heartbeat import Pulse
+from engine.activities.logs import LogWriter
 from engine.activities.program import Program, Programs
 from engine.activities.recorder import Recorder
 from engine.activities.result_cache import ResultCache
@@ -39,13 +40,16 @@ class Runtime:
     programs: Programs
     evaluator: Evaluator
     ports: Ports
-    credentials: CredentialFile
+    credentials: CredentialSource
     temporal: Client
     worker: str = ""
     inline_limit: int = 32_768
     live: LiveView | None = None
     results: ResultCache | None = None
-    heartbeats: Alarms = field(default_factory=lambda: Alarms(HEARTBEAT_S), init=False)
+    logs: LogWriter | None = None
+    log_level: str = "info"
+    record_inputs: Literal["none", "io", "all"] = "io"
+    heartbeats: Pulse = field(default_factory=Pulse, init=False)
     shown: Alarms = field(default_factory=lambda: Alarms(SHOWN_AFTER_S), init=False)
     _bound: OrderedDict[tuple[str, str, int], ExecutionRuntime] = field(
         default_factory=OrderedDict[Any, Any], init=False

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -67,13 +67,13 @@ class Versions:
         self._loading: dict[tuple[TenantId, UUID, int], asyncio.Task[CompiledVersion]] = {}
 
     async def get(self, tenant: TenantId, version_id: UUID) -> CompiledVersion:
-        """The version with this id. Raises: NotFound, SystemFault."""
+        """The version with this id. Raises: NotFound, SystemFault; Conflict (VERSION_INVALID)."""
         if (found := self._cached(tenant, version_id)) is not None:
             return found
         return await self._load_once((tenant, version_id, 0), lambda: self._rows.get(tenant, version_id))
 
     async def get_number(self, tenant: TenantId, workflow_id: UUID, number: int) -> CompiledVersion:
-        """Version `number` of a workflow. Raises: NotFound, SystemFault."""
+        """Version `number` of a workflow. Raises: NotFound, SystemFault; Conflict (VERSION_INVALID)."""
         known = self._numbers.get((tenant, workflow_id, number))
         if known is not None and (found := self._cached(tenant, known)) is not None:
             return found
@@ -98,6 +98,9 @@ class Versions:
 
     async def _load(self, tenant: TenantId, fetch: Callable[[], Awaitable[WorkflowVersion]]) -> CompiledVersion:
         row = await fetch()
+        if not row.valid:
+            message = f"version {row.number} was saved with errors: mend them and save again"
+            raise Conflict(message, code="VERSION_INVALID")
         if len(row.spec.get("nodes", ())) <= _SMALL_SPEC_NODES:
             compiled = self._compile(row)
         else:
@@ -148,6 +151,7 @@ async def input_of(
 ) -> ExecutionInput:
     """The same as `execution_input`, for a row that is at hand."""
     version = await versions.get(tenant, execution.version_id)
+    above = await _above(database, tenant, execution)
     seed: list[Any] = []
     if execution.rerun_from is not None:
         seed = await seed_of(database, tenant, execution, version.plan, values=values)
@@ -161,26 +165,44 @@ async def input_of(
                 version_id=str(execution.version_id),
                 trigger=execution.trigger,
                 started_at=time.time(),
-                depth=await _depth(database, tenant, execution),
+                depth=len(above),
                 started_by=execution.started_by,
+                budgets=await _budgets(versions, tenant, above),
             )
         ),
-        plan=version.packed_plan,
+        plan=version.packed_plan if execution.timeout_s is None else _bounded(version.plan, execution.timeout_s),
         input=execution.input or NULL,
         trigger=None if execution.trigger_node is None else version.plan.by_path[execution.trigger_node].index,
         seed=seed,
     )
 
 
-async def _depth(database: Database, tenant: TenantId, execution: Execution) -> int:
-    """How many executions are above this one. Raises: Conflict past `MAX_DEPTH`."""
-    depth, parent = 0, execution.parent_execution_id
+def _bounded(plan: Plan, longest_s: float) -> str:
+    """The packed plan with a timeout of `longest_s` at most."""
+    timeout_s = longest_s if plan.timeout_s is None else min(longest_s, plan.timeout_s)
+    return pack_plan(replace(plan, timeout_s=timeout_s))
+
+
+async def _above(database: Database, tenant: TenantId, execution: Execution) -> list[Execution]:
+    """The executions above this one, the nearest first. Raises: Conflict past `MAX_DEPTH`."""
+    above: list[Execution] = []
+    parent = execution.parent_execution_id
     while parent is not None:
-        depth += 1
-        if depth > MAX_DEPTH:
+        if len(above) == MAX_DEPTH:
             raise Conflict(f"workflows call each other more than {MAX_DEPTH} deep", code="TOO_DEEP")
-        parent = (await Executions(database).get(tenant, parent)).parent_execution_id
-    return depth
+        above.append(await Executions(database).get(tenant, parent))
+        parent = above[-1].parent_execution_id
+    return above
+
+
+async def _budgets(versions: Versions, tenant: TenantId, above: list[Execution]) -> list[list[Any]]:
+    """What the executions above may use for AI calls, the calls of this one included."""
+    found: list[list[Any]] = []
+    for execution in above:
+        budget = (await versions.get(tenant, execution.version_id)).spec.settings.budget
+        if budget is not None:
+            found.append([str(execution.id), budget.model_dump()])
+    return found
 
 
 def _weight(compiled: CompiledVersion) -> int:

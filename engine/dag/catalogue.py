@@ -39,6 +39,10 @@ class NodeTypeInfo(Protocol):
         """Whether a node with these raw parameters may simply run twice."""
         ...
 
+    def cacheable(self, params: dict[str, Any]) -> bool:
+        """Whether the result of a node with these raw parameters may be kept for other executions."""
+        ...
+
     def timeout_s_for(self, params: dict[str, Any]) -> float:
         """Seconds that one attempt may take with these raw parameters."""
         ...

@@ -62,6 +62,26 @@ class Run(Endings):
             self._override(frame, node)
         return True
 
+    def skip_at_end(self, path: str, iteration: Iteration, output: Value) -> bool:
+        """Skip a node whose activity may have closed the record already: cancel it, and see how it ends.
+
+        `keep_own`, before its outcome is taken, lets that stand in place of `output`.
+        """
+        found = self.find(path, iteration)
+        if found is None or found[2].settled or found[0].stopping:
+            return False
+        found[2].override = output
+        self._cancels += self._keys_of(found[1].index, iteration)
+        return True
+
+    def is_overridden(self, work: Work) -> bool:
+        """Whether the node has been given an output in place of its own."""
+        return self._locate(work)[1].override is not None
+
+    def keep_own(self, work: Work) -> None:
+        """Forget that the node was given an output."""
+        self._locate(work)[1].override = None
+
     def retry_now(self, path: str, iteration: Iteration) -> bool:
         """End a node's wait for its next attempt; False if it is not waiting here."""
         found = self.find(path, iteration)

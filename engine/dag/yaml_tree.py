@@ -33,6 +33,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _MISSING: Any = object()
 
 
+def is_plain_text(text: str) -> bool:
+    """Whether the text, written without quotes, is read as that text: not as null, a truth value, a number or `<<`."""
+    if text in _NULL or text in _BOOL or text == "<<":
+        return False
+    return not any(pattern.fullmatch(text) for pattern in (_INT, _FLOAT, _NOT_FINITE))
+
+
 @dataclass(slots=True)
 class _Frame:
     """A mapping or list that is being read; `key` is the key whose value comes next."""

@@ -62,6 +62,7 @@ def node(
     ports: tuple[str, ...] = ("out", "error"),
     default_port: str | None = None,
     idempotent: bool | Callable[[dict[str, Any]], bool] = True,
+    cacheable: Callable[[dict[str, Any]], bool] | None = None,
     version: int = 1,
     icon: str = "box",
     default_timeout_s: float | None = None,
@@ -78,6 +79,7 @@ def node(
     """Make a node type of an `async def f(params, context)`; the function stays as it is.
 
     `idempotent` says whether a lost attempt may simply run again; a function decides by the raw parameters.
+    `cacheable` says by the raw parameters whether a result may be kept for other executions; without it, it may.
     `reads_upstream` must be set for a function that looks at `context.upstream`.
     `check` adds issues of documents that the parameter model cannot see.
     `by_hand` makes a trigger's data when a person starts it: parsed parameters, what was given, the time of the start.
@@ -104,6 +106,7 @@ def node(
             executor=None if opens else cast("Any", function),
             opener=cast("Any", function) if opens else None,
             is_idempotent=idempotent,
+            is_cacheable=cacheable,
             ports_of=ports_for,
             default_port_of=default_port_for,
             reads_upstream=reads_upstream,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Required, TypedDict
 
@@ -17,7 +17,8 @@ class Credential(TypedDict, total=False):
 
     `type` is api_key (`value`, and `header` or `query` naming where it goes), bearer (`token`), basic (`username`,
     `password`), hmac (`secret`), connection (`url` of a database or broker, with its password) or smtp (`host`, `port`,
-    `username`, `password`, `security` starttls, tls or none, `from_address`). `allowed_hosts` binds it to hosts.
+    `username`, `password`, `security` starttls, tls or none, `from_address`). `allowed_hosts` binds it to hosts. An
+    OAuth 2.0 client is a bearer token by the time a node sees it; `version` tells a replaced one from what it was.
     Where `trusted` is not True, the addresses that it names must pass the guard against internal ones.
     """
 
@@ -36,6 +37,12 @@ class Credential(TypedDict, total=False):
     port: int
     security: Literal["starttls", "tls", "none"]
     from_address: str
+    token_url: str
+    client_id: str
+    client_secret: str
+    scopes: list[str]
+    audience: str
+    version: str
     trusted: bool
     allowed_hosts: list[str]
 
@@ -73,6 +80,7 @@ class NodeContext:
     log_sink: Callable[[LogLevel, str, Mapping[str, Any]], None] = _discard
     partial_sink: Callable[[str], None] = unseen
     budget: Mapping[str, Any] | None = None
+    budgets_above: Sequence[tuple[str, Mapping[str, Any]]] = ()  # of executions that called this one, with their ids
     budget_approved: bool = False
 
     @property

@@ -64,11 +64,16 @@ class NodeType:
     task_queue: str | None = None
     check: Callable[[Mapping[str, Any], str], list[Issue]] | None = None
     by_hand: Callable[[Any, Any, datetime], Any] | None = None
+    is_cacheable: Callable[[dict[str, Any]], bool] | None = None
     input_ports: tuple[str, ...] = ("in",)
 
     def idempotent(self, params: dict[str, Any]) -> bool:
         """Whether a lost attempt may run again by itself. A parameter that is still a template counts against it."""
         return self.is_idempotent if isinstance(self.is_idempotent, bool) else self.is_idempotent(params)
+
+    def cacheable(self, params: dict[str, Any]) -> bool:
+        """Whether a result may be kept for other executions, by raw or by rendered parameters."""
+        return self.is_cacheable is None or self.is_cacheable(params)
 
     def ports_for(self, params: dict[str, Any]) -> tuple[str, ...]:
         """Output ports of a node with these raw parameters, in document order; bad parameters give what is readable."""

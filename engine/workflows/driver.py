@@ -8,39 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError
 
 from engine.contracts import (
     EXECUTE_NODE,
-    RECORD_ROWS,
-    RUN_REGION,
-    STORE_VALUE,
     NodeRequest,
-    RecordReply,
-    RecordRequest,
-    RegionRequest,
-    RegionResult,
-    StoreRequest,
 )
 from engine.dag.control.approval import APPROVED
-from engine.dag.outcome import Outcome, error_dict, failed
+from engine.dag.outcome import Outcome
 from engine.dag.plan import PlanNode
 from engine.dag.scope import scope_of, scope_size
-from engine.dag.slices import cut, hands_back
 from engine.dag.state import Run
 from engine.dag.values import Value
 from engine.dag.work import Work, WorkKey
-from engine.errors import EXECUTION_FAILED, TIMEOUT
 from engine.workflows import options
 from engine.workflows.approvals import Approvals
 from engine.workflows.children import Children
+from engine.workflows.failures import outcome_of_failure
 from engine.workflows.ledger import Ledger
+from engine.workflows.recording import Recording
+from engine.workflows.regions import Regions
 
-NodeKey = tuple[int, tuple[int, ...]]
+Nodes = Mapping[tuple[int, tuple[int, ...]], None]
+_NONE: Nodes = {}
 _LOCAL_KINDS = ("open", "assign", "pass", "outputs")
 
 
@@ -65,18 +58,13 @@ class Driver:
         self.unrecorded_node = -1  # the loop of a shard: its own row is the parent's to record
         self.children = Children(self)
         self.approvals = Approvals(self)
+        self.recording = Recording(meta, ledger)
+        self._regions = Regions(self)
         self._io: deque[Work] = deque()
-        self._local: list[Work] = []
         self._activities: dict[WorkKey, Any] = {}
         self._timers: dict[WorkKey, asyncio.Task[None]] = {}
-        self._region: Any = None
-        self._region_works: list[Work] = []
-        self._region_remote = False
-        self._remote_next = False
-        self._recorded: dict[NodeKey, None] = {}  # nodes whose activity has put them on record
-        self._sliced: dict[NodeKey, None] = {}  # nodes of the slices that are being applied
-        self._closings: dict[WorkKey, Outcome] = {}
         self._again: dict[WorkKey, int] = {}
+        self._closers: dict[WorkKey, None] = {}  # activities that close the record of the execution if they end well
         self._flush: asyncio.Task[None] | None = None
         self._history_length = -1
         self._task_bytes = 0
@@ -105,12 +93,12 @@ class Driver:
     def is_idle(self) -> bool:
         """Nothing runs whose result continue-as-new would lose."""
         waits = self.children.opening or self.approvals.busy
-        return not self._activities and self._region is None and not waits
+        return not self._activities and not self._regions.busy and not waits
 
     @property
     def _is_busy(self) -> bool:
         """Something runs whose end must be awaited."""
-        running = bool(self._activities) or self._region is not None
+        running = bool(self._activities) or self._regions.busy
         return running or self.children.busy or self.approvals.busy
 
     @property
@@ -119,8 +107,9 @@ class Driver:
         return self.is_idle and not self.ledger.held
 
     @property
-    def io_running(self) -> int:
-        return len(self._activities)
+    def has_io(self) -> bool:
+        """I/O nodes run, or wait for a slot."""
+        return bool(self._activities or self._io)
 
     async def _wait(self) -> None:
         self._waker = asyncio.get_running_loop().create_future()
@@ -139,7 +128,7 @@ class Driver:
             self._defect = task.exception()
             self.wake()
 
-    def _when_done(self, handle: Any, react: Callable[[Any], None]) -> None:
+    def when_done(self, handle: Any, react: Callable[[Any], None]) -> None:
         """Call `react` when an activity has ended; its own failure would go unseen in a callback."""
 
         def ended(done: Any) -> None:
@@ -160,7 +149,7 @@ class Driver:
         self.run.now = self.now
         for key in self.run.take_cancels():
             self._cancel(key)
-        self._note_settled()
+        self.note_settled()
         if self.draining:
             return
         if self.paused:
@@ -168,8 +157,8 @@ class Driver:
             return
         self._route(self.run.take_ready())
         self._start_io()
-        self._start_region()
-        self._note_settled()
+        self._regions.start()
+        self.note_settled()
 
     def _route_waits(self) -> None:
         """While paused, clocks and approvals go on, and children of an earlier run are found again to be told."""
@@ -178,14 +167,18 @@ class Driver:
         self.run.give_back([work for work in ready if work not in waits])
         self._route(waits)
 
-    def _note_settled(self) -> None:
+    def note_settled(self, recorded: Nodes = _NONE, sliced: Nodes = _NONE) -> None:
+        """Enter what has settled in the ledger.
+
+        `recorded` are nodes that an activity has put on record; of the nodes `sliced`, so are those that were pruned.
+        """
         for settled in self.run.take_settled():
             if settled.node.index == self.unrecorded_node:
                 continue
             key = (settled.node.index, settled.iteration)
-            known = self._sliced if settled.state.status == "pruned" else self._recorded
-            recorded = key in known and settled.state.status != "cancelled"
-            self.ledger.add(settled, self.meta["attempt"], recorded=recorded)
+            known = sliced if settled.state.status == "pruned" else recorded
+            is_recorded = key in known and settled.state.status != "cancelled"
+            self.ledger.add(settled, self.meta["attempt"], recorded=is_recorded)
             if "v" in settled.state.output:
                 self._resident += settled.state.output["n"]
 
@@ -197,10 +190,10 @@ class Driver:
                 self.children.start(work)
             elif work.kind == "approval":
                 self.approvals.start(work)
-            elif work.key in self._closings:
-                self.complete(work.key, self._closings.pop(work.key))
+            elif (end := self._regions.take_end(work.key)) is not None:
+                self.complete(work.key, end)
             elif work.kind in _LOCAL_KINDS or (self.run.plan.nodes[work.subject].local and work.attempt == 1):
-                self._local.append(work)
+                self._regions.add(work)
             else:
                 self._io.append(work)
 
@@ -209,7 +202,8 @@ class Driver:
         self.on_progress()
         self.wake()
 
-    def _is_wanted(self, work: Work) -> bool:
+    def is_wanted(self, work: Work) -> bool:
+        """Whether the run still waits for it."""
         return self.run.works.get(work.key) is work
 
     # ---- I/O nodes
@@ -217,7 +211,7 @@ class Driver:
     def _start_io(self) -> None:
         while self._io and len(self._activities) < self.run.plan.max_parallel_nodes:
             work = self._io[0]
-            if not self._is_wanted(work):
+            if not self.is_wanted(work):
                 self._io.popleft()
                 continue
             scope = scope_of(self.run, work)
@@ -254,25 +248,27 @@ class Driver:
             iteration=list(work.iteration),
             generation=work.generation,
             scope=scope,
-            inline_limit=self._inline_limit(),
+            inline_limit=self.inline_limit(),
             attempts=work.attempt - 1,
             again=work.key in self._again,
         )
         request.closing = self.closing_node(work)
+        if request.closing is not None:
+            self._closers[work.key] = None
         request.budget_approved = self._has_passed(work)
         count = self._again.get(work.key, 0)
         handle = workflow.start_activity(
             EXECUTE_NODE, request, result_type=list, **options.node_options(node, _activity_id(node, work, count))
         )
         self._activities[work.key] = handle
-        self._when_done(handle, lambda done: self._activity_done(work, done))
+        self.when_done(handle, lambda done: self._activity_done(work, done))
 
     def _has_passed(self, work: Work) -> bool:
         """Whether people have let the node pass what it asked over."""
         asked = self.run.frame_of(work).nodes[work.subject].opened
         return asked is not None and asked.get("decision") == APPROVED
 
-    def _inline_limit(self) -> int:
+    def inline_limit(self) -> int:
         """Bytes that an output may have inline: little once the state holds much."""
         expected = self._resident + options.INLINE_BYTES * len(self._activities)
         return options.INLINE_BYTES if expected < options.RESIDENT_BYTES else options.SMALL_INLINE_BYTES
@@ -281,23 +277,29 @@ class Driver:
         if self._activities.get(work.key) is not handle:
             return
         del self._activities[work.key]
+        self._closers.pop(work.key, None)
         if handle.cancelled():
             outcome = Outcome("cancelled", attempts=work.attempt)
         elif (error := handle.exception()) is not None:
             outcome = outcome_of_failure(error, work.attempt)
         else:
             outcome = Outcome.from_wire(handle.result())
-        if work.key in self._again and outcome.status == "cancelled" and self._is_wanted(work):
+        if work.key in self._again and outcome.status == "cancelled" and self.is_wanted(work):
             self._io.appendleft(work)  # a person asked to try again now
         else:
             self._again.pop(work.key, None)
-            self._note_settled()
-            self._recorded = {(work.subject, work.iteration): None}
-            self.closed = self.closed or outcome.closed
-            self.complete(work.key, outcome)
-            self._note_settled()
-            self._recorded = {}
+            self._take(work, outcome)
         self.wake()
+
+    def _take(self, work: Work, outcome: Outcome) -> None:
+        self.note_settled()
+        self.closed = self.closed or outcome.closed
+        skipped = self.is_wanted(work) and self.run.is_overridden(work)
+        if skipped and outcome.closed:
+            self.run.keep_own(work)
+            skipped = False
+        self.complete(work.key, outcome)
+        self.note_settled({} if skipped else {(work.subject, work.iteration): None})
 
     def retry_now(self, path: str, iteration: tuple[int, ...]) -> bool:
         """Try a node that waits for its next attempt at once, with the attempts that are left."""
@@ -312,6 +314,19 @@ class Driver:
         self._activities[key].cancel()
         return True
 
+    def is_closing(self, path: str, iteration: tuple[int, ...]) -> bool:
+        """Whether this node runs in an activity that closes the record of the execution if the node ends well."""
+        node = self.run.plan.by_path.get(path)
+        return node is not None and ("node", node.index, iteration) in self._closers
+
+    def skip_closing(self, path: str, iteration: tuple[int, ...], output: Value) -> bool:
+        """Skip such a node, unless its activity has closed the record: `closed` says so once it has ended."""
+        node = self.run.plan.by_path[path]
+        self._again.pop(("node", node.index, iteration), None)
+        done = self.run.skip_at_end(path, iteration, output)
+        self.wake()
+        return done
+
     # ---- timers and cancels
 
     def _start_timer(self, work: Work) -> None:
@@ -324,7 +339,7 @@ class Driver:
         if delay > 0:
             await asyncio.sleep(delay)
         self._timers.pop(work.key, None)
-        if self._is_wanted(work):
+        if self.is_wanted(work):
             self.complete(work.key, Outcome("success"))
 
     def _cancel(self, key: WorkKey) -> None:
@@ -337,155 +352,15 @@ class Driver:
             asyncio.create_task(self._give_up(key, activity))  # noqa: RUF006  the loop of a workflow keeps its tasks
         self.children.cancel(key)
         self.approvals.end(key)
-        if self._region_remote and any(work.key == key for work in self._region_works):
-            self._region.cancel()
+        self._regions.cancel(key)
 
     async def _give_up(self, key: WorkKey, activity: Any) -> None:
         """A cancelled activity has 30 seconds to end; after that it is left alone."""
         await asyncio.sleep(options.CANCEL_TIMEOUT_S)
         if self._activities.get(key) is activity:
             del self._activities[key]
+            self._closers.pop(key, None)
             self.complete(key, Outcome("cancelled"))
-
-    # ---- regions
-
-    def _start_region(self) -> None:
-        if self._region is not None:
-            return
-        works = [work for work in self._local if self._is_wanted(work)]
-        self._local = []
-        if not works:
-            return
-        for work in works:
-            self.run.mark_started(work, self.now)
-        beside = bool(self._activities or self._io)
-        remote = self._remote_next
-        budget = options.REMOTE_BUDGET_S if remote else options.BESIDE_IO_BUDGET_S if beside else options.LOCAL_BUDGET_S
-        slices = cut(self.run, works)
-        request = RegionRequest(self.meta, slices, budget, self._inline_limit(), self.ledger.take_unsent())
-        if len(slices) == 1 and slices[0].get("w") and not self.ledger.unsent:
-            request.closing = self.closing(slices[0])
-        if remote:
-            handle = workflow.start_activity(
-                RUN_REGION,
-                request,
-                result_type=RegionResult,
-                summary=_region_summary(self.run, slices),
-                **options.until_done(budget + 25, heartbeat=True),
-            )
-        else:
-            handle = workflow.start_local_activity(
-                RUN_REGION,
-                request,
-                result_type=RegionResult,
-                summary=_region_summary(self.run, slices),
-                **options.local_once(budget + 5),
-            )
-        self._region, self._region_works, self._region_remote = handle, works, remote
-        self._when_done(handle, lambda done: self._region_done(slices, works, done))
-
-    def _region_done(self, slices: list[dict[str, Any]], works: list[Work], handle: asyncio.Task[Any]) -> None:
-        remote, self._region, self._region_works = self._region_remote, None, []
-        if handle.cancelled() or handle.exception() is not None:
-            self._region_failed(works, handle, remote=remote)
-        else:
-            result = cast("RegionResult", handle.result())
-            self._remote_next = result.more
-            self.closed = result.closed
-            self.ledger.add_inner(result.inner[0], result.inner[1])
-            self._apply(slices, result)
-            self._local = [work for work in works if self._is_wanted(work)] + self._local
-        self.wake()
-
-    def _region_failed(self, works: list[Work], handle: asyncio.Task[Any], *, remote: bool) -> None:
-        """A region that was cancelled or broke: try it as an activity, then give its works up."""
-        error = None if handle.cancelled() else handle.exception()
-        if error is None or (isinstance(error, ActivityError) and isinstance(error.cause, CancelledError)):
-            outcome = Outcome("cancelled")
-        elif not remote:
-            self._remote_next = True
-            self._local = [work for work in works if self._is_wanted(work)] + self._local
-            return
-        else:
-            outcome = outcome_of_failure(error, 1)
-        self._remote_next = False
-        for work in works:
-            if self._is_wanted(work):
-                self.complete(work.key, outcome)
-
-    def _apply(self, slices: list[dict[str, Any]], result: RegionResult) -> None:
-        """Replay what the region did, in its order."""
-        for number, subject, value in result.checkpoints:
-            frame = self.run.frames.get((slices[number]["g"], tuple(slices[number]["it"])))
-            if frame is not None and not frame.nodes[subject].settled:
-                frame.nodes[subject].checkpoint = value
-        self._note_settled()
-        self._sliced = {(row[0], tuple(one["it"])): None for one in slices for row in one["n"]}
-        for number, kind, subject, wire in result.outcomes:
-            iteration = tuple(slices[number]["it"])
-            outcome = Outcome.from_wire(wire)
-            if kind == "node" and not hands_back(self.run.plan.nodes[subject], outcome):
-                self._recorded[(subject, iteration)] = None
-            self._take_local((kind, subject, iteration), outcome)
-        self._note_settled()
-        self._recorded, self._sliced = {}, {}
-        self.on_progress()
-
-    def _take_local(self, key: WorkKey, outcome: Outcome) -> None:
-        work = self.run.works.get(key)
-        if work is None:
-            if key[0] in ("pass", "outputs"):
-                self._closings[key] = outcome
-            return
-        work.started = True
-        self.run.complete(key, outcome, outcome.finished_at or self.now)
-
-    # ---- the record
-
-    async def confirm(self, path: str = "", iteration: tuple[int, ...] = (), low: int = 0, high: int = 0) -> None:
-        """Return when PostgreSQL holds every outcome of this run."""
-        while self.ledger.unsent:
-            await self.send_rows()
-        narrow: dict[str, Any] = {"path": path, "iteration": list(iteration), "low": low, "high": high}
-        reply = await self._record([], ask=True, **narrow)
-        if reply.present is not None:
-            await self.send_missing(reply.present)
-        self.ledger.confirmed()
-
-    async def send_rows(self) -> None:
-        """Record some of the rows that only this run knows."""
-        await self._record(self.ledger.take_unsent(), ask=False)
-
-    async def send_missing(self, present: list[Any]) -> None:
-        """Record the rows that the database does not have."""
-        missing = self.ledger.missing(present)
-        while missing:
-            await self._record(self.ledger.take_missing(missing), ask=False)
-
-    async def stored(self, value: Value) -> Value:
-        """A value that is made of many parts as one stored value."""
-        request = StoreRequest(self.meta, value)
-        stored = await workflow.execute_activity(STORE_VALUE, request, result_type=dict, **options.until_done(60))
-        return cast("Value", stored)
-
-    async def _record(self, rows: list[Any], *, ask: bool, **narrow: Any) -> RecordReply:
-        request = RecordRequest(self.meta, rows, self.ledger.count if ask else -1, self.ledger.digest, **narrow)
-        return cast(
-            "RecordReply",
-            await workflow.execute_activity(RECORD_ROWS, request, result_type=RecordReply, **options.until_done(60)),
-        )
-
-
-def outcome_of_failure(error: BaseException, attempt: int) -> Outcome:
-    """The outcome that a failed activity stands for: the one it sent along, or what Temporal says."""
-    cause = error.cause if isinstance(error, ActivityError) else error
-    if isinstance(cause, CancelledError):
-        return Outcome("cancelled", attempts=attempt)
-    if isinstance(cause, ApplicationError) and cause.details and isinstance(cause.details[0], list):
-        return Outcome.from_wire(cast("list[Any]", cause.details[0]))
-    if isinstance(cause, TimeoutError):
-        return failed(error_dict(TIMEOUT, "the node did not end in time", retryable=True), attempts=attempt)
-    return failed(error_dict(EXECUTION_FAILED, f"the activity failed: {cause}"), attempts=attempt)
 
 
 def _activity_id(node: PlanNode, work: Work, again: int) -> str:
@@ -493,10 +368,3 @@ def _activity_id(node: PlanNode, work: Work, again: int) -> str:
     more = f"~{again}" if again else ""
     attempt = f"*{work.attempt}" if work.attempt > 1 else ""
     return f"{node.path}{place}#{work.generation}{attempt}{more}"
-
-
-def _region_summary(run: Run, slices: list[dict[str, Any]]) -> str:
-    names = [run.plan.nodes[row[0]].name for one in slices for row in one["n"][:6]]
-    total = sum(len(one["n"]) for one in slices)
-    more = f" and {total - 6} more" if total > 6 else ""
-    return (", ".join(names[:6]) + more)[:200] or "outputs"

@@ -64,7 +64,7 @@ class ShardWorkflow:
 
     async def _confirm(self) -> None:
         request = self._request
-        await self._driver.confirm(self._node.path, tuple(request.iteration), request.low, request.high)
+        await self._driver.recording.confirm(self._node.path, tuple(request.iteration), request.low, request.high)
 
     async def _drive(self) -> None:
         driver = self._driver
@@ -124,7 +124,7 @@ class ShardWorkflow:
             broken = bool(members["broken"]["v"])
             count = members["iterations"]["v"]
             small = wire_size(items) <= options.INLINE_BYTES
-            reply["results"] = items if small else await self._driver.stored(items)
+            reply["results"] = items if small else await self._driver.recording.stored(items)
             reply["iterations"] = count
             reply["broken"] = self._request.low + count - 1 if broken else None
             reply["variables"] = dict(self._slice.frame.variables)

@@ -28,12 +28,19 @@ _TAKE_OVER = """
        AND status = 'reserved' AND (holder <> $6 OR attempt <> $7)
 """
 _OPEN = "status = 'reserved' AND expires_at > now()"
+# What an execution has called draws on its budget too. Nothing below it is older, which spares the older partitions.
 _USED_BY_EXECUTION = f"""
+    WITH RECURSIVE tree(id) AS (
+        SELECT $2::uuid
+         UNION
+        SELECT e.id FROM execution e JOIN tree ON e.parent_execution_id = tree.id
+         WHERE e.tenant_id = $1 AND e.id >= $2
+    )
     SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE status = 'settled'), 0)::bigint AS tokens,
            coalesce(sum(cost) FILTER (WHERE status = 'settled'), 0) AS cost,
            coalesce(sum(reserved_tokens) FILTER (WHERE {_OPEN}), 0)::bigint AS reserved_tokens,
            coalesce(sum(reserved_cost) FILTER (WHERE {_OPEN}), 0) AS reserved_cost
-      FROM ai_call WHERE tenant_id = $1 AND execution_id = $2
+      FROM ai_call WHERE tenant_id = $1 AND execution_id = ANY (ARRAY(SELECT id FROM tree))
 """
 _USED_IN_PERIOD = f"""
     SELECT s.tokens, s.cost, r.tokens AS reserved_tokens, r.cost AS reserved_cost FROM
@@ -111,6 +118,7 @@ class NewCall:
     cost: Decimal | None
     lasts: timedelta
     execution_budget: Bounds = Bounds()
+    budgets_above: tuple[tuple[UUID, Bounds], ...] = ()  # of the executions that called this one
     unbounded: bool = False  # somebody has approved it: counted, but not refused
 
 
@@ -168,6 +176,7 @@ class AiCalls:
             applying = await _budgets(transaction, tenant, call.workflow_id)
             if not call.execution_budget.is_empty:
                 applying.append(Applying("execution", str(call.execution_id), "total", call.execution_budget))
+            applying += [Applying("execution", str(above), "total", bounds) for above, bounds in call.budgets_above]
             for key in sorted({_lock_key(tenant, budget) for budget in applying}):
                 await transaction.execute("SELECT pg_advisory_xact_lock($1)", key)
             await transaction.execute(

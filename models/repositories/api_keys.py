@@ -10,7 +10,8 @@ from uuid import UUID
 
 from engine.errors import NotFound
 from models.ids import new_id
-from models.repositories.records import columns_of, row_of
+from models.jsonb import plain_text
+from models.repositories.records import Page, columns_of, page_of, row_of
 from models.session import Database
 from models.tables import ApiKey
 from models.tenancy import TenantId
@@ -18,7 +19,8 @@ from models.tenancy import TenantId
 PREFIX = "sf_"
 _ALL = columns_of(ApiKey)
 _INSERT = f"""
-    INSERT INTO api_key (tenant_id, id, name, hash, scopes, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO api_key (tenant_id, id, name, hash, scopes, expires_at, user_id, hint)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (hash) DO NOTHING RETURNING {_ALL}
 """
 _FIND = f"SELECT {_ALL} FROM api_key WHERE hash = $1 AND (expires_at IS NULL OR expires_at > now())"
@@ -26,6 +28,12 @@ _TOUCH = """
     UPDATE api_key SET last_used_at = now() WHERE tenant_id = $1 AND id = $2
        AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
+_LIST = f"""
+    SELECT {_ALL} FROM api_key WHERE tenant_id = $1 AND ($2::uuid IS NULL OR user_id = $2)
+       AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4
+"""
+_ROTATE = f"UPDATE api_key SET hash = $3, hint = $4 WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}"
+_HINT_LENGTH = len(PREFIX) + 4
 
 
 def new_secret() -> str:
@@ -45,11 +53,18 @@ class ApiKeys:
         self._database = database
 
     async def create(
-        self, tenant: TenantId, name: str, *, scopes: Sequence[str] = (), expires_at: datetime | None = None
+        self,
+        tenant: TenantId,
+        name: str,
+        *,
+        scopes: Sequence[str] = (),
+        expires_at: datetime | None = None,
+        user_id: UUID | None = None,
     ) -> tuple[ApiKey, str]:
-        """Make a key; its secret is given here and can never be read again."""
+        """Make a key; its secret is given here and can never be read again. It acts for a person if one is given."""
         secret = new_secret()
-        return await self.register(tenant, name, secret, scopes=scopes, expires_at=expires_at), secret
+        made = await self.register(tenant, name, secret, scopes=scopes, expires_at=expires_at, user_id=user_id)
+        return made, secret
 
     async def register(
         self,
@@ -59,6 +74,7 @@ class ApiKeys:
         *,
         scopes: Sequence[str] = (),
         expires_at: datetime | None = None,
+        user_id: UUID | None = None,
     ) -> ApiKey:
         """Store a secret made elsewhere; registering it again for the same tenant changes nothing.
 
@@ -66,7 +82,8 @@ class ApiKeys:
         """
         hashed = hash_secret(secret)
         async with self._database.transaction(tenant) as transaction:
-            arguments = (tenant.uuid, new_id(), name, hashed, list(scopes), expires_at)
+            hint = secret[:_HINT_LENGTH]
+            arguments = (tenant.uuid, new_id(), plain_text(name), hashed, list(scopes), expires_at, user_id, hint)
             record = await transaction.fetchrow(_INSERT, *arguments)
             record = record or await transaction.fetchrow(f"SELECT {_ALL} FROM api_key WHERE hash = $1", hashed)
         if record is None:
@@ -90,6 +107,33 @@ class ApiKeys:
         query = f"SELECT {_ALL} FROM api_key WHERE tenant_id = $1 ORDER BY id DESC"
         async with self._database.transaction(tenant) as transaction:
             return [row_of(ApiKey, record) for record in await transaction.fetch(query, tenant.uuid)]
+
+    async def page(
+        self, tenant: TenantId, *, user_id: UUID | None = None, before: UUID | None = None, limit: int = 50
+    ) -> Page[ApiKey]:
+        """Keys of the tenant or of one person in it, newest first."""
+        async with self._database.transaction(tenant) as transaction:
+            records = await transaction.fetch(_LIST, tenant.uuid, user_id, before, limit + 1)
+        return page_of([row_of(ApiKey, record) for record in records], limit)
+
+    async def get(self, tenant: TenantId, key_id: UUID) -> ApiKey:
+        """Raises: NotFound."""
+        query = f"SELECT {_ALL} FROM api_key WHERE tenant_id = $1 AND id = $2"
+        async with self._database.transaction(tenant) as transaction:
+            record = await transaction.fetchrow(query, tenant.uuid, key_id)
+        if record is None:
+            raise NotFound(f"no API key {key_id}")
+        return row_of(ApiKey, record)
+
+    async def rotate(self, tenant: TenantId, key_id: UUID) -> tuple[ApiKey, str]:
+        """Give the key a new secret; the old one is good for nothing from now on. Raises: NotFound."""
+        secret = new_secret()
+        async with self._database.transaction(tenant) as transaction:
+            arguments = (tenant.uuid, key_id, hash_secret(secret), secret[:_HINT_LENGTH])
+            record = await transaction.fetchrow(_ROTATE, *arguments)
+        if record is None:
+            raise NotFound(f"no API key {key_id}")
+        return row_of(ApiKey, record), secret
 
     async def revoke(self, tenant: TenantId, key_id: UUID) -> bool:
         """Remove a key; False if there is none."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import asyncpg
 
 from engine.errors import NotFound
 from models.jsonb import plain_text
+from models.repositories.grants import EVERYTHING, Sight
 from models.repositories.records import Page, columns_of, page_of, row_of
 from models.session import Database
 from models.tables import Approval
@@ -34,8 +35,10 @@ _NEWEST = f"""
 _LIST = f"""
     SELECT {_ALL} FROM approval
      WHERE tenant_id = $1 AND ($2::text[] IS NULL OR status = ANY ($2)) AND ($3::uuid IS NULL OR execution_id = $3)
-       AND ($4::uuid IS NULL OR id < $4) ORDER BY id DESC LIMIT $5
+       AND ($4::uuid IS NULL OR id < $4) AND {{seen}} ORDER BY id DESC LIMIT $5
 """
+# Who is asked by name sees the approval, whatever the grants on its workflow say.
+_SEEN = "({seen} OR EXISTS (SELECT FROM unnest(approvers) AS a WHERE lower(trim(a)) = ANY ($7::text[])))"
 
 
 class Approvals:
@@ -76,13 +79,21 @@ class Approvals:
         *,
         statuses: Sequence[str] | None = None,
         execution_id: UUID | None = None,
+        sight: Sight = EVERYTHING,
+        names: Iterable[str] = (),
         before: UUID | None = None,
         limit: int = 50,
     ) -> Page[Approval]:
-        """Approvals, newest first; `before` is the `next` of the page before."""
+        """Approvals that `sight` shows or that ask one of `names`, newest first; `before` is a page's `next`."""
         wanted = None if statuses is None else list(statuses)
+        arguments: list[object] = [tenant.uuid, wanted, execution_id, before, limit + 1]
+        condition, seen_by = sight.condition("workflow_id")
+        seen = "true"
+        if seen_by is not None:
+            seen = _SEEN.format(seen=condition.format(6))
+            arguments += [seen_by, [name.lower() for name in names]]
         async with self._database.transaction(tenant) as transaction:
-            records = await transaction.fetch(_LIST, tenant.uuid, wanted, execution_id, before, limit + 1)
+            records = await transaction.fetch(_LIST.format(seen=seen), *arguments)
         return page_of([_approval(record) for record in records], limit)
 
 

@@ -10,20 +10,14 @@ from uuid import UUID
 
 from models.jsonb import plain_text
 from models.repositories.records import columns_of, row_of
-from models.session import Database
+from models.session import Database, tenant_list
 from models.tables import ExecutionLog
 from models.tenancy import TenantId
 
+LEVELS = ("debug", "info", "warning", "error")
 _ALL = columns_of(ExecutionLog)
-_INSERT = """
-    INSERT INTO execution_log (tenant_id, execution_id, node_path, iteration, attempt, level, message, fields, at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-"""
-_LIST = f"""
-    SELECT {_ALL} FROM execution_log WHERE tenant_id = $1 AND execution_id = $2 AND seq > $3
-       AND ($4::text IS NULL OR node_path = $4) AND ($5::text[] IS NULL OR level = ANY ($5))
-       AND ($6::text IS NULL OR strpos(lower(message), lower($6)) > 0) ORDER BY seq LIMIT $7
-"""
+_APPEND = "SELECT append_log_lines($1, $2)"
+_PROBLEMS = "level IN ('warning', 'error')"  # as the partial index says it
 
 
 def _now() -> datetime:
@@ -32,7 +26,7 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of an execution's log; `level` is debug, info, warning or error."""
+    """One line of an execution's log; `level` is one of LEVELS."""
 
     tenant: TenantId
     execution_id: UUID
@@ -45,11 +39,28 @@ class LogLine:
     at: datetime = field(default_factory=_now)
 
     def as_record(self) -> tuple[Any, ...]:
-        """The line in the order of the insert."""
+        """The line in the order of the type `execution_log_row`."""
         return (
-            self.tenant.uuid, self.execution_id, self.node_path, self.iteration, self.attempt, self.level,
+            self.tenant.uuid, self.execution_id, plain_text(self.node_path), self.iteration, self.attempt, self.level,
             plain_text(self.message), self.fields, self.at,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """What a log is narrowed to. `level` is the lowest shown; `text` is part of a message, in any case.
+
+    `node_path` means the node itself; with `below` its body too. `at_from` is included, `at_before` is not.
+    """
+
+    level: str = "debug"
+    node_path: str | None = None
+    below: bool = False
+    iteration: Sequence[int] | None = None
+    attempt: int | None = None
+    text: str | None = None
+    at_from: datetime | None = None
+    at_before: datetime | None = None
 
 
 class Logs:
@@ -59,25 +70,60 @@ class Logs:
         self._database = database
 
     async def append(self, lines: Sequence[LogLine]) -> None:
-        """Write lines of any number of tenants in one transaction."""
+        """Write lines of any number of tenants in one transaction and one round trip."""
         if not lines:
             return
-        async with self._database.transaction(list({line.tenant for line in lines})) as transaction:
-            await transaction.executemany(_INSERT, [line.as_record() for line in lines])
+        tenants = tenant_list(list({line.tenant for line in lines}))
+        async with self._database.connection() as connection:
+            await connection.execute(_APPEND, tenants, [line.as_record() for line in lines])
 
     async def list(
         self,
         tenant: TenantId,
         execution_id: UUID,
+        narrowed: LogFilter | None = None,
         *,
         after: int = 0,
-        node_path: str | None = None,
-        levels: Sequence[str] | None = None,
-        search: str | None = None,
         limit: int = 500,
     ) -> list[ExecutionLog]:
-        """Lines in the order they were written, past line `after`; `search` is part of a message, in any case."""
-        wanted = None if levels is None else list(levels)
+        """Lines in the order they were written, past line `after`."""
+        conditions, arguments = _conditions(tenant, execution_id, narrowed or LogFilter(), after)
+        arguments.append(limit)
+        query = (
+            f"SELECT {_ALL} FROM execution_log WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT ${len(arguments)}"
+        )
         async with self._database.transaction(tenant) as transaction:
-            arguments = (tenant.uuid, execution_id, after, node_path, wanted, search, limit)
-            return [row_of(ExecutionLog, record) for record in await transaction.fetch(_LIST, *arguments)]
+            return [row_of(ExecutionLog, record) for record in await transaction.fetch(query, *arguments)]
+
+
+def _conditions(tenant: TenantId, execution_id: UUID, narrowed: LogFilter, after: int) -> tuple[list[str], list[Any]]:
+    """SQL fragments, all of them constants, and the arguments that they number."""
+    path = "starts_with(node_path, ${0} || '.') OR node_path = ${0}" if narrowed.below else "node_path = ${0}"
+    wanted: list[tuple[str, Any]] = [
+        (f"({path})", narrowed.node_path),
+        ("iteration = ${0}::integer[]", None if narrowed.iteration is None else list(narrowed.iteration)),
+        ("attempt = ${0}", narrowed.attempt),
+        ("at >= ${0}", narrowed.at_from),
+        ("at < ${0}", narrowed.at_before),
+        ("strpos(lower(message), lower(${0})) > 0", narrowed.text or None),
+    ]
+    conditions = ["tenant_id = $1", "execution_id = $2", "seq > $3", *_levels(narrowed.level)]
+    arguments: list[Any] = [tenant.uuid, execution_id, after]
+    for fragment, argument in wanted:
+        if argument is not None:
+            arguments.append(argument)
+            conditions.append(fragment.format(len(arguments)))
+    return conditions, arguments
+
+
+def _levels(lowest: str) -> list[str]:
+    """Conditions on the level, constant text, so that the index on problems can be used."""
+    match lowest:
+        case "error":
+            return [_PROBLEMS, "level = 'error'"]
+        case "warning":
+            return [_PROBLEMS]
+        case "info":
+            return ["level <> 'debug'"]
+        case _:
+            return []

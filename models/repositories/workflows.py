@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import orjson
 
 from engine.errors import Conflict, NotFound
 from models.ids import new_id
-from models.repositories.records import Page, columns_of, page_of, row_of
+from models.repositories.records import columns_of, row_of
 from models.session import Connection, Database
 from models.tables import Workflow, WorkflowVersion
 from models.tenancy import TenantId
@@ -23,24 +24,37 @@ _VERSION = columns_of(WorkflowVersion)
 _VERSION_LISTED = columns_of(WorkflowVersion, without=("spec",))
 
 _INSERT = f"""
-    INSERT INTO workflow (tenant_id, id, name, description, owner, latest_version) VALUES ($1, $2, $3, $4, $5, 1)
+    INSERT INTO workflow (tenant_id, id, name, description, owner, latest_version, published_version, status, folder_id)
+    VALUES ($1, $2, $3, $4, $5, 1, CASE WHEN $6::boolean THEN 1 END, CASE WHEN $6 THEN 'active' ELSE 'draft' END, $7)
     RETURNING {_ALL}
 """
 _INSERT_VERSION = f"""
-    INSERT INTO workflow_version (tenant_id, id, workflow_id, number, spec, digest, author, note)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING {_VERSION}
+    INSERT INTO workflow_version (tenant_id, id, workflow_id, number, spec, digest, author, note, valid)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {_VERSION}
 """
 _ADVANCE = f"""
     UPDATE workflow SET latest_version = $3, name = $4, description = $5, updated_at = now()
      WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}
 """
+# Publishing makes a draft active, and taking it back makes a draft again; what is paused or archived stays so.
 _PUBLISH = f"""
-    UPDATE workflow w SET published_version = $3, updated_at = now() WHERE w.tenant_id = $1 AND w.id = $2
+    UPDATE workflow w SET published_version = $3, updated_at = now(),
+           status = CASE WHEN $3::integer IS NULL AND w.status IN ('active', 'paused') THEN 'draft'
+                         WHEN $3::integer IS NOT NULL AND w.status = 'draft' THEN 'active' ELSE w.status END
+     WHERE w.tenant_id = $1 AND w.id = $2
        AND ($3::integer IS NULL OR EXISTS (SELECT FROM workflow_version v
-            WHERE v.tenant_id = $1 AND v.workflow_id = $2 AND v.number = $3))
+            WHERE v.tenant_id = $1 AND v.workflow_id = $2 AND v.number = $3 AND v.valid))
     RETURNING {_ALL}
 """
-_STATUS = f"UPDATE workflow SET status = $3, updated_at = now() WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}"
+_STATUS = f"""
+    UPDATE workflow SET status = $3, updated_at = now()
+     WHERE tenant_id = $1 AND id = $2 AND ($4::text[] IS NULL OR status = ANY ($4)) RETURNING {_ALL}
+"""
+_FOLDER = f"UPDATE workflow SET folder_id = $3, updated_at = now() WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}"
+_TAGS = f"UPDATE workflow SET tags = $3, updated_at = now() WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}"
+_TAG_ROWS = """
+    INSERT INTO workflow_tag (tenant_id, tag, workflow_id) SELECT $1, tag, $2 FROM unnest($3::text[]) AS tag
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +78,31 @@ class Workflows:
         self._database = database
 
     async def create(
-        self, tenant: TenantId, spec: dict[str, Any], *, owner: str = "", author: str = "", note: str = ""
+        self,
+        tenant: TenantId,
+        spec: dict[str, Any],
+        *,
+        owner: str = "",
+        author: str = "",
+        note: str = "",
+        valid: bool = True,
+        publish: bool = False,
+        folder_id: UUID | None = None,
+        tags: Sequence[str] = (),
     ) -> Saved:
-        """Save a valid spec as version 1 of a new workflow with its name. Raises: Conflict if the name is taken."""
+        """Save a spec as version 1 of a new workflow with its name, a draft unless it is published.
+
+        Raises: Conflict (NAME_TAKEN); NotFound if there is no such folder.
+        """
         name, description = str(spec["name"]), str(spec.get("description", ""))
-        try:
+        arguments = (new_id(), name, description, owner, publish, folder_id)
+        with _translated(name, folder_id):
             async with self._database.transaction(tenant) as transaction:
-                record = await transaction.fetchrow(_INSERT, tenant.uuid, new_id(), name, description, owner)
+                record = await transaction.fetchrow(_INSERT, tenant.uuid, *arguments)
                 assert record is not None
-                version = await _add_version(transaction, tenant, record["id"], 1, spec, author, note)
-        except asyncpg.UniqueViolationError:
-            raise _name_taken(name) from None
+                version = await _add_version(transaction, tenant, record["id"], 1, spec, author, note, valid)
+                if tags:
+                    record = await _write_tags(transaction, tenant, record["id"], tags)
         return Saved(row_of(Workflow, record), version)
 
     async def save(
@@ -86,27 +114,30 @@ class Workflows:
         expected_latest: int | None = None,
         author: str = "",
         note: str = "",
+        valid: bool = True,
+        publish: bool = False,
     ) -> Saved:
-        """Save a spec as the next version; the same spec as the latest version is not saved again.
+        """Save a spec as the next version, and publish it; the same spec as the latest version is not saved again.
 
         Raises: NotFound; Conflict if the latest version is not `expected_latest`, or the new name is taken.
         """
         name, description = str(spec["name"]), str(spec.get("description", ""))
-        try:
+        with _translated(name, None):
             async with self._database.transaction(tenant) as transaction:
                 workflow = await _locked(transaction, tenant, workflow_id)
                 if expected_latest not in (None, workflow.latest_version):
-                    raise Conflict(f"version {workflow.latest_version} was saved meanwhile", code="VERSION_CONFLICT")
-                latest = await _version(transaction, tenant, workflow_id, workflow.latest_version)
-                if latest.digest == spec_digest(spec):
-                    return Saved(workflow, latest, is_new=False)
-                number = workflow.latest_version + 1
-                version = await _add_version(transaction, tenant, workflow_id, number, spec, author, note)
-                record = await transaction.fetchrow(_ADVANCE, tenant.uuid, workflow_id, number, name, description)
-        except asyncpg.UniqueViolationError:
-            raise _name_taken(name) from None
-        assert record is not None
-        return Saved(row_of(Workflow, record), version)
+                    raise _saved_meanwhile(workflow, expected_latest)
+                version = await _version(transaction, tenant, workflow_id, workflow.latest_version)
+                is_new = version.digest != spec_digest(spec) or version.valid != valid
+                if is_new:
+                    number = workflow.latest_version + 1
+                    version = await _add_version(transaction, tenant, workflow_id, number, spec, author, note, valid)
+                    record = await transaction.fetchrow(_ADVANCE, tenant.uuid, workflow_id, number, name, description)
+                    workflow = row_of(Workflow, _there(record, workflow_id))
+                if publish and workflow.published_version != version.number:
+                    record = await transaction.fetchrow(_PUBLISH, tenant.uuid, workflow_id, version.number)
+                    workflow = row_of(Workflow, _there(record, workflow_id))
+        return Saved(workflow, version, is_new)
 
     async def get(self, tenant: TenantId, workflow_id: UUID) -> Workflow:
         """Raises: NotFound."""
@@ -116,40 +147,56 @@ class Workflows:
         """Raises: NotFound."""
         return await self._one(tenant, f"SELECT {_ALL} FROM workflow WHERE tenant_id = $1 AND name = $2", name)
 
-    async def list(
-        self,
-        tenant: TenantId,
-        *,
-        owner: str | None = None,
-        status: str | None = "active",
-        search: str | None = None,
-        before: UUID | None = None,
-        limit: int = 50,
-    ) -> Page[Workflow]:
-        """Workflows, newest first; `search` is part of a name, in any case."""
-        query = f"""
-            SELECT {_ALL} FROM workflow WHERE tenant_id = $1 AND ($2::text IS NULL OR owner = $2)
-               AND ($3::text IS NULL OR status = $3) AND ($4::text IS NULL OR strpos(lower(name), lower($4)) > 0)
-               AND ($5::uuid IS NULL OR id < $5) ORDER BY id DESC LIMIT $6
+    async def publish(self, tenant: TenantId, workflow_id: UUID, number: int | None) -> Workflow:
+        """Make a valid version the one that public triggers run; None takes it back. Raises: NotFound."""
+        async with self._database.transaction(tenant) as transaction:
+            record = await transaction.fetchrow(_PUBLISH, tenant.uuid, workflow_id, number)
+        if record is None:
+            raise NotFound(f"no workflow {workflow_id}" + (f" with a valid version {number}" if number else ""))
+        return row_of(Workflow, record)
+
+    async def set_status(
+        self, tenant: TenantId, workflow_id: UUID, status: str, *, allowed: Collection[str] | None = None
+    ) -> Workflow | None:
+        """Make it `draft`, `active`, `paused` or `archived`; None if it is in a status that is not `allowed`.
+
+        Raises: NotFound.
+        """
+        states = None if allowed is None else list(allowed)
+        async with self._database.transaction(tenant) as transaction:
+            record = await transaction.fetchrow(_STATUS, tenant.uuid, workflow_id, status, states)
+        if record is None and allowed is None:
+            raise NotFound(f"no workflow {workflow_id}")
+        return None if record is None else row_of(Workflow, record)
+
+    async def move(self, tenant: TenantId, workflow_id: UUID, folder_id: UUID | None) -> Workflow:
+        """Put it into a folder, or at the top. Raises: NotFound if either is not there."""
+        with _translated("", folder_id):
+            return await self._one(tenant, _FOLDER, workflow_id, folder_id)
+
+    async def set_tags(self, tenant: TenantId, workflow_id: UUID, tags: Sequence[str]) -> Workflow:
+        """Give it exactly these tags, already in their normal form. Raises: NotFound."""
+        async with self._database.transaction(tenant) as transaction:
+            return row_of(Workflow, await _write_tags(transaction, tenant, workflow_id, tags))
+
+    async def delete(self, tenant: TenantId, workflow_id: UUID) -> None:
+        """Delete an archived workflow with its versions; executions that have ended stay.
+
+        Raises: NotFound; Conflict (NOT_ARCHIVED, EXECUTION_RUNNING).
         """
         async with self._database.transaction(tenant) as transaction:
-            records = await transaction.fetch(query, tenant.uuid, owner, status, search, before, limit + 1)
-        return page_of([row_of(Workflow, record) for record in records], limit)
-
-    async def publish(self, tenant: TenantId, workflow_id: UUID, number: int | None) -> Workflow:
-        """Make a version the one that public triggers run; None takes it back. Raises: NotFound."""
-        return await self._one(tenant, _PUBLISH, workflow_id, number)
-
-    async def set_status(self, tenant: TenantId, workflow_id: UUID, status: str) -> Workflow:
-        """Make it `active` or `archived`. Raises: NotFound."""
-        return await self._one(tenant, _STATUS, workflow_id, status)
+            outcome = await transaction.fetchval("SELECT delete_workflow($1, $2)", tenant.uuid, workflow_id)
+        if outcome == "missing":
+            raise NotFound(f"no workflow {workflow_id}")
+        if outcome == "not_archived":
+            raise Conflict("only an archived workflow can be deleted: archive it first", code="NOT_ARCHIVED")
+        if outcome == "running":
+            raise Conflict("executions of the workflow are still running: cancel them", code="EXECUTION_RUNNING")
 
     async def _one(self, tenant: TenantId, query: str, *arguments: object) -> Workflow:
         async with self._database.transaction(tenant) as transaction:
             record = await transaction.fetchrow(query, tenant.uuid, *arguments)
-        if record is None:
-            raise NotFound(f"no workflow {arguments[0]}" + (f" with version {arguments[1]}" if arguments[1:] else ""))
-        return row_of(Workflow, record)
+        return row_of(Workflow, _there(record, arguments[0]))
 
 
 class Versions:
@@ -182,6 +229,24 @@ class Versions:
             records = await transaction.fetch(query, tenant.uuid, workflow_id)
         return [row_of(WorkflowVersion, record) for record in records]
 
+    async def page(
+        self, tenant: TenantId, workflow_id: UUID, *, before: int | None = None, limit: int = 50
+    ) -> tuple[list[WorkflowVersion], int | None]:
+        """Versions below `before`, newest first, without their specs, and where the next page begins."""
+        query = f"""
+            SELECT {_VERSION_LISTED} FROM workflow_version WHERE tenant_id = $1 AND workflow_id = $2
+               AND ($3::integer IS NULL OR number < $3) ORDER BY number DESC LIMIT $4
+        """
+        async with self._database.transaction(tenant) as transaction:
+            records = await transaction.fetch(query, tenant.uuid, workflow_id, before, limit + 1)
+        rows = [row_of(WorkflowVersion, record) for record in records[:limit]]
+        return rows, rows[-1].number if len(records) > limit else None
+
+    async def drop_old(self, tenant: TenantId, workflow_id: UUID, keep: int) -> int:
+        """Delete versions older than the last `keep` that are neither published nor were executed; how many."""
+        async with self._database.transaction(tenant) as transaction:
+            return await transaction.fetchval("SELECT drop_old_versions($1, $2, $3)", tenant.uuid, workflow_id, keep)
+
 
 async def _add_version(
     transaction: Connection,
@@ -191,8 +256,9 @@ async def _add_version(
     spec: dict[str, Any],
     author: str,
     note: str,
+    valid: bool,
 ) -> WorkflowVersion:
-    arguments = (tenant.uuid, new_id(), workflow_id, number, spec, spec_digest(spec), author, note)
+    arguments = (tenant.uuid, new_id(), workflow_id, number, spec, spec_digest(spec), author, note, valid)
     record = await transaction.fetchrow(_INSERT_VERSION, *arguments)
     assert record is not None
     return row_of(WorkflowVersion, record)
@@ -208,11 +274,38 @@ async def _version(transaction: Connection, tenant: TenantId, workflow_id: UUID,
 
 async def _locked(transaction: Connection, tenant: TenantId, workflow_id: UUID) -> Workflow:
     query = f"SELECT {_ALL} FROM workflow WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
-    record = await transaction.fetchrow(query, tenant.uuid, workflow_id)
+    return row_of(Workflow, _there(await transaction.fetchrow(query, tenant.uuid, workflow_id), workflow_id))
+
+
+async def _write_tags(
+    transaction: Connection, tenant: TenantId, workflow_id: UUID, tags: Sequence[str]
+) -> asyncpg.Record:
+    record = _there(await transaction.fetchrow(_TAGS, tenant.uuid, workflow_id, tags), workflow_id)
+    await transaction.execute(
+        "DELETE FROM workflow_tag WHERE tenant_id = $1 AND workflow_id = $2", tenant.uuid, workflow_id
+    )
+    await transaction.execute(_TAG_ROWS, tenant.uuid, workflow_id, tags)
+    return record
+
+
+def _there(record: asyncpg.Record | None, workflow_id: object) -> asyncpg.Record:
     if record is None:
         raise NotFound(f"no workflow {workflow_id}")
-    return row_of(Workflow, record)
+    return record
 
 
-def _name_taken(name: str) -> Conflict:
-    return Conflict(f"there is a workflow named {name!r} already", code="NAME_TAKEN", details={"name": name})
+def _saved_meanwhile(workflow: Workflow, expected: int | None) -> Conflict:
+    details = {"expected_version": expected, "latest_version": workflow.latest_version}
+    message = f"version {workflow.latest_version} was saved meanwhile: compare it with your change, and save on top"
+    return Conflict(message, code="VERSION_CONFLICT", details=details)
+
+
+@contextmanager
+def _translated(name: str, folder_id: UUID | None) -> Generator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        message = f"there is a workflow named {name!r} already"
+        raise Conflict(message, code="NAME_TAKEN", details={"name": name}) from None
+    except asyncpg.ForeignKeyViolationError:
+        raise NotFound(f"no folder {folder_id}") from None

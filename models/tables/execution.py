@@ -21,7 +21,8 @@ class Execution(SQLModel, table=True):
     `status` is pending, running, paused, success, failed, cancelled or timed_out; `input` and `output` are Values;
     `metadata` (here `labels`) is searchable. `expected_count` and `expected_digest` are what the closing transaction
     checked the node executions against. A rerun runs node `rerun_from` of execution `rerun_of` again with what follows.
-    `holds` are the quota counters that this execution gives back when it ends. `started_by` is the person who started
+    `reason` is `queued` while a pending execution waits for a slot; `released_at` is when it was given one. `timeout_s`
+    is the longest time that a quota allows it. `holds` is not used any more. `started_by` is the person who started
     it, or its outermost parent; empty if no person did.
     Partitioned by tenant, then by month of the id.
     """
@@ -35,6 +36,7 @@ class Execution(SQLModel, table=True):
             "parent_execution_id",
             postgresql_where=text("parent_execution_id IS NOT NULL"),
         ),
+        Index("execution_rerun_idx", "tenant_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
         Index("execution_open_idx", "status", "created_at", postgresql_where=text("finished_at IS NULL")),
         Index(
             "execution_labels_idx",
@@ -75,3 +77,6 @@ class Execution(SQLModel, table=True):
     duration_ms: float | None = Field(default=None, sa_type=Double)
     expected_count: int | None = number()
     expected_digest: int | None = number()
+    reason: str | None = words(nullable=True)
+    released_at: datetime | None = moment()
+    timeout_s: float | None = Field(default=None, sa_type=Double)

@@ -17,7 +17,14 @@ class ExecutionLog(SQLModel, table=True):
 
     __tablename__ = cast("Any", "execution_log")
     __table_args__ = (
-        Index("execution_log_node_idx", "tenant_id", "execution_id", "node_path"),
+        Index("execution_log_node_seq_idx", "tenant_id", "execution_id", "node_path", "seq"),
+        Index(
+            "execution_log_problem_idx",
+            "tenant_id",
+            "execution_id",
+            "seq",
+            postgresql_where=text("level IN ('warning', 'error')"),
+        ),
         {"postgresql_partition_by": "LIST (tenant_id)"},
     )
 

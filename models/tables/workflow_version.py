@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Integer, UniqueConstraint
+from sqlalchemy import Integer, UniqueConstraint, true
 from sqlmodel import Field, SQLModel
 
 from models.tables.columns import created, document, words
@@ -15,7 +15,8 @@ from models.tables.columns import created, document, words
 class WorkflowVersion(SQLModel, table=True):
     """Version `number` (1, 2, ...) of a workflow; the application may insert rows here and never change one.
 
-    `digest` is the hexadecimal SHA-256 of the spec's canonical JSON.
+    `digest` is the hexadecimal SHA-256 of the spec's canonical JSON. A draft may be saved with errors: it is not
+    `valid`, and neither published nor run.
     """
 
     __tablename__ = cast("Any", "workflow_version")
@@ -30,3 +31,4 @@ class WorkflowVersion(SQLModel, table=True):
     author: str = words(default="")
     note: str = words(default="")
     created_at: datetime = created()
+    valid: bool = Field(default=True, sa_column_kwargs={"server_default": true()})

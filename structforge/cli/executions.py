@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -18,11 +18,15 @@ Node = Annotated[str, typer.Argument(metavar="NODE", help="Path of the node that
 Comment = Annotated[str, typer.Option(help="What to add for the record.")]
 Form = Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="The form, filled in.")]
 Iteration = Annotated[list[int] | None, typer.Option(help="Which pass of a loop; repeated for nested ones.")]
+Decision = Literal["approved", "rejected"]
 Result = TypeVar("Result")
 commands = typer.Typer(help="Executions on the server.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
+    from structforge.cli import execution_records
+
+    execution_records.register(commands)
     app.add_typer(commands, name="execution")
 
 
@@ -38,7 +42,7 @@ def list_executions(
     from structforge.cli.terminal import print_json
     from structforge.progress import in_words
 
-    page = _call(lambda client: client.executions(workflow_id=workflow, status=status, limit=limit))
+    page = call(lambda client: client.list_executions(workflow_id=workflow, status=status, limit=limit))
     if as_json:
         return print_json(page.model_dump(mode="json")["items"])
     rows = [
@@ -56,9 +60,9 @@ def get(execution_id: Id, as_json: Json = False) -> None:
     from structforge.cli.terminal import err
 
     async def fetch(client: AsyncClient) -> tuple[ExecutionDetail, list[NodeExecutionReply]]:
-        return await client.execution(execution_id, full=True), await all_nodes(client, execution_id, full=as_json)
+        return await client.get_execution(execution_id, full=True), await all_nodes(client, execution_id, full=as_json)
 
-    execution, nodes = _call(fetch)
+    execution, nodes = call(fetch)
     if as_json:
         return print_line(execution, nodes)
     err().print(_heading(execution))
@@ -75,12 +79,12 @@ def watch(execution_id: Id) -> None:
     from structforge.progress import Board
 
     async def to_the_end(client: AsyncClient) -> ExecutionDetail:
-        known = await client.execution(execution_id)
+        known = await client.get_execution(execution_id)
         with progress_of(Board(known.workflow_name, await _spec(client, known))) as view:
             await follow(client, execution_id, view)
-        return await client.execution(execution_id, full=True)
+        return await client.get_execution(execution_id, full=True)
 
-    execution = _call(to_the_end)
+    execution = call(to_the_end)
     print_result(execution)
     if execution.status != "success":
         raise typer.Exit(FAILED)
@@ -89,19 +93,19 @@ def watch(execution_id: Id) -> None:
 @commands.command("cancel")
 def cancel(execution_id: Id) -> None:
     """Stop an execution; what has not finished is cancelled."""
-    _command(execution_id, lambda client: client.cancel(execution_id))
+    _command(execution_id, lambda client: client.cancel_execution(execution_id))
 
 
 @commands.command("pause")
 def pause(execution_id: Id) -> None:
     """Let running nodes finish and start nothing new."""
-    _command(execution_id, lambda client: client.pause(execution_id))
+    _command(execution_id, lambda client: client.pause_execution(execution_id))
 
 
 @commands.command("resume")
 def resume(execution_id: Id) -> None:
     """Go on after a pause."""
-    _command(execution_id, lambda client: client.resume(execution_id))
+    _command(execution_id, lambda client: client.resume_execution(execution_id))
 
 
 @commands.command("rerun")
@@ -116,9 +120,10 @@ def rerun(
     """Run an execution again as a new one, whole or from a node on."""
     from structforge.cli.runs import read_input
     from structforge.cli.terminal import out, print_json
+    from structforge.client import UNSET
 
-    given = None if input_text is None else read_input(input_text)
-    started = _call(lambda client: client.rerun(execution_id, from_node, input_data=given))
+    given = UNSET if input_text is None else read_input(input_text)
+    started = call(lambda client: client.rerun_execution(execution_id, from_node=from_node, input=given))
     if as_json:
         return print_json({"execution_id": str(started.id), "status": started.status})
     return out().print(f"{started.id}")
@@ -135,7 +140,7 @@ def approvals(
     from structforge.cli.tables import clock, print_table
     from structforge.cli.terminal import print_json
 
-    page = _call(lambda client: client.approvals(status=status, execution_id=execution, limit=limit))
+    page = call(lambda client: client.list_approvals(status=status, execution_id=execution, limit=limit))
     if as_json:
         return print_json(page.model_dump(mode="json")["items"])
     rows = [
@@ -174,7 +179,7 @@ def reject(
 def _decide(
     execution_id: str,
     node: str,
-    decision: str,
+    decision: Decision,
     comment: str,
     form: str | None,
     iteration: list[int] | None,
@@ -185,9 +190,9 @@ def _decide(
     from structforge.cli.terminal import out, print_json, printable
 
     given = None if form is None else read_input(form, "--form")
-    reply = _call(
-        lambda client: client.decide_node(
-            execution_id, node, decision, form=given, comment=comment, iteration=iteration
+    reply = call(
+        lambda client: client.approve_node(
+            execution_id, node, decision, form=given, comment=comment, iteration=iteration or []
         )
     )
     if as_json:
@@ -205,11 +210,11 @@ async def _spec(client: AsyncClient, execution: ExecutionDetail) -> WorkflowSpec
     """The document that runs, if it is still the newest version."""
     from engine.dag.parsing import parse_spec
 
-    workflow = await client.workflow(execution.workflow_id)
+    workflow = await client.get_workflow(execution.workflow_id)
     return parse_spec(workflow.document) if workflow.version_id == execution.version_id else None
 
 
-def _call(work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
+def call(work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
     from engine.settings import load_settings
     from structforge.cli.connection import required_server
     from structforge.client import AsyncClient
@@ -226,7 +231,7 @@ def _call(work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
 def _command(execution_id: str, work: Callable[[AsyncClient], Awaitable[ExecutionDetail]]) -> None:
     from structforge.cli.terminal import out
 
-    execution = _call(work)
+    execution = call(work)
     out().print(f"{execution_id}: {execution.status}")
 
 

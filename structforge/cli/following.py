@@ -57,14 +57,7 @@ async def follow(client: AsyncClient, execution_id: str, view: View, stop: Stop 
 
 async def all_nodes(client: AsyncClient, execution_id: str, *, full: bool = False) -> list[NodeExecutionReply]:
     """Every node execution, page by page."""
-    rows: list[NodeExecutionReply] = []
-    cursor: str | None = None
-    while True:
-        page = await client.nodes(execution_id, full=full, cursor=cursor, limit=_PAGE)
-        rows += page.items
-        cursor = page.next
-        if cursor is None:
-            return rows
+    return [row async for row in client.list_nodes.all(execution_id, full=full, limit=_PAGE)]
 
 
 async def _patiently(client: AsyncClient, execution_id: str) -> ExecutionDetail:
@@ -72,7 +65,7 @@ async def _patiently(client: AsyncClient, execution_id: str) -> ExecutionDetail:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return await client.execution(execution_id)
+            return await client.get_execution(execution_id)
         except SystemFault:
             if time.monotonic() > deadline:
                 raise

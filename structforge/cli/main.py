@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from structforge.cli import executions, nodes, plugins, runs, serving, system, workflows
+from structforge.cli import credentials, executions, library, nodes, plugins, runs, serving, system, users, workflows
 
 DEBUG_VARIABLE = "STRUCTFORGE_DEBUG"
 INTERRUPTED = 130
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serving, runs, workflows, nodes, plugins, executions, system):
+for group in (serving, runs, workflows, library, nodes, plugins, executions, system, credentials, users):
     group.register(app)
 
 

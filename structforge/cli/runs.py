@@ -165,11 +165,11 @@ async def _run_on(server: Server, document: Document, file: Path, options: Optio
     async with AsyncClient(server.url, server.key) as client:
         given = await _prepared(client, server, document, file, options.input)
         stop.gently = True  # from here on there may be an execution to cancel
-        started = await client.run_document(document.raw, given, trigger=options.trigger)
+        started = await client.run(document.raw, given, trigger=options.trigger)
         execution_id = str(started.id)
         with progress_of(Board(document.spec.name, document.spec)) as view:
             await _to_the_end(client, execution_id, view, options.timeout_s, stop)
-        execution = await client.execution(execution_id, full=True)
+        execution = await client.get_execution(execution_id, full=True)
         if options.as_json:
             print_line(execution, await all_nodes(client, execution_id, full=True))
         else:
@@ -187,7 +187,7 @@ async def _prepared(client: AsyncClient, server: Server, document: Document, fil
     if server.files_root is None:
         note("the server is not of this machine's data folder: it must have the examples' data already")
         return given
-    tenant = str((await client.me()).tenant_id)
+    tenant = str((await client.get_me()).tenant_id)
     for path in await asyncio.to_thread(samples.place_files, server.files_root, tenant):
         note(f"placed {path} in the workflow files")
     return samples.with_service(document.spec, given, server.url)
@@ -208,7 +208,7 @@ async def _to_the_end(
         return
     note(f"cancelling execution {execution_id}")
     with contextlib.suppress(Conflict):  # it has ended in this moment
-        await client.cancel(execution_id)
+        await client.cancel_execution(execution_id)
     try:
         async with asyncio.timeout(_CANCEL_PATIENCE_S):
             await follow(client, execution_id, view)

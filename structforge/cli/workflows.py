@@ -97,15 +97,7 @@ async def _store(server: Server, raw: dict[str, Any]) -> WorkflowDetail:
     from structforge.client import AsyncClient
 
     async with AsyncClient(server.url, server.key) as client:
-        cursor: str | None = None
-        while True:
-            page = await client.workflows(search=raw["name"], status="active", cursor=cursor)
-            for workflow in page.items:
-                if workflow.name == raw["name"]:
-                    return await client.update_workflow(workflow.id, raw)
-            cursor = page.next
-            if cursor is None:
-                return await client.create_workflow(raw)
+        return await client.apply_workflow(raw)
 
 
 def _size(nodes: int) -> str:

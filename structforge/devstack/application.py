@@ -19,6 +19,7 @@ from engine.nodes.plugins.refreshing import describe_changed
 from engine.settings import ENV_PREFIX, Settings
 from models.migrations import upgrade
 from structforge.devstack import folder
+from structforge.devstack.polling import Polling
 from structforge.devstack.ports import PortRequest
 from structforge.devstack.process import Command
 from structforge.devstack.server import SupervisedServer
@@ -29,16 +30,27 @@ STOP_DEADLINE_S = 1.8
 
 
 class Application:
-    """`structforge ROLE` as a supervised process; ready when `ready_url` answers 200, or at once without one."""
+    """`structforge ROLE` as a supervised process.
+
+    Ready when `ready_url` answers 200, or a worker of ours is `polling`; at once without either.
+    """
 
     def __init__(
-        self, name: str, role: str, settings: Settings, ready_url: str | None = None, *, options: Sequence[str] = ()
+        self,
+        name: str,
+        role: str,
+        settings: Settings,
+        ready_url: str | None = None,
+        *,
+        options: Sequence[str] = (),
+        polling: Polling | None = None,
     ) -> None:
         self.name = name
         self._role = role
         self._options = options
         self._settings = settings
         self._ready_url = ready_url
+        self._polling = polling
 
     async def prepare(self) -> Command:
         return Command(
@@ -51,6 +63,8 @@ class Application:
         )
 
     async def is_ready(self) -> bool:
+        if self._polling is not None:
+            return await self._polling.has_own_worker()
         if self._ready_url is None:
             return True
         async with httpx2.AsyncClient(timeout=2, trust_env=False) as client:
@@ -73,9 +87,10 @@ async def running_servers(settings: Settings) -> AsyncGenerator[Endpoints]:
 
 @contextlib.asynccontextmanager
 async def running_stack(settings: Settings) -> AsyncGenerator[Endpoints]:
-    """Servers, migrated database, workers, scheduler and an API that answers `/readyz`; all gone afterwards.
+    """Servers, migrated database, scheduler, workers that take work and an API that answers `/readyz`.
 
-    `api_url` and `api_key` of the endpoints are set. Other commands find it by `folder.find_running`.
+    All are gone afterwards. `api_url` and `api_key` of the endpoints are set. Other commands find it by
+    `folder.find_running`.
     Raises: ConfigurationError as EmbeddedStack does, or with the end of the log of a process that does not start.
     """
     async with EmbeddedStack(settings, ports=[PortRequest("api", "port")]) as servers:
@@ -134,13 +149,19 @@ def _roles(endpoints: Endpoints) -> list[Application]:
         }
     )
     count = endpoints.settings.worker.processes
+    executions = Polling(keyless, keyless.worker.task_queue, executions=True)
     names = ["worker"] if count == 1 else [f"worker-{number}" for number in range(1, count + 1)]
     return [
         Application("api", "api", served, f"{served.api.url}/readyz"),
-        *(Application(name, "worker", keyless) for name in names),
+        *(Application(name, "worker", keyless, polling=executions) for name in names),
         Application("scheduler", "scheduler", keyless),
-        *(Application(f"worker-{queue}", "worker", keyless, options=["--queues", queue]) for queue in _queues(keyless)),
+        *(_queue_worker(keyless, queue) for queue in _queues(keyless)),
     ]
+
+
+def _queue_worker(settings: Settings, queue: str) -> Application:
+    polling = Polling(settings, queue, executions=False)
+    return Application(f"worker-{queue}", "worker", settings, options=["--queues", queue], polling=polling)
 
 
 def _queues(settings: Settings) -> list[str]:

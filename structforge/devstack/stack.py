@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.settings import Settings
+from models.keyring import ensure_key_file
 from structforge.devstack import folder
 from structforge.devstack.binaries import find_pg_bin, find_temporal, find_valkey
 from structforge.devstack.ports import PortRequest, choose_ports
@@ -87,6 +88,8 @@ class EmbeddedStack:
         requests = [*_port_requests(self._settings), *self._ports]
         settings = self._settings.override(choose_ports(self._settings, requests))
         secrets = folder.load_secrets(self._data_dir)
+        if settings.encryption.keys is None:
+            ensure_key_file(settings.encryption_key_file)
         changes: dict[str, dict[str, str | None]] = {}
         servers: list[Server] = []
         if settings.database.url is None:

@@ -46,7 +46,7 @@ async def test_an_expired_key_is_refused_even_while_it_is_remembered(resources: 
     assert (await sign_in.identify(secret)).key_id == key.id
 
     key_known = sign_in._known[next(iter(sign_in._known))]  # pyright: ignore[reportPrivateUsage]
-    key_known.key.expires_at = datetime.now(UTC) - timedelta(seconds=1)  # as if the time had passed
+    key_known.expires_at = datetime.now(UTC) - timedelta(seconds=1)  # as if the time had passed
 
     with pytest.raises(Unauthenticated):
         await sign_in.identify(secret)

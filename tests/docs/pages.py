@@ -14,6 +14,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 WRITTEN = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(DOCS / name for name in ("README.md", "architecture.md", "documents.md", "expressions.md", "plugins.md")),
+    *(DOCS / name for name in ("ai.md", "scripts.md", "api.md")),
     *DECISIONS,
 ]
 _BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

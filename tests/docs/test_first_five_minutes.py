@@ -94,8 +94,8 @@ async def survives_a_killed_worker(folder: Path, url: str, process: asyncio.subp
 
 async def counted(client: AsyncClient) -> dict[tuple[int, ...], Any]:
     """When each pass of the count ended, by iteration."""
-    counts = [one for one in (await client.executions()).items if one.workflow_name == "count"]
-    nodes = (await client.nodes(counts[0].id, status="success")).items if counts else []
+    counts = [one for one in (await client.list_executions()).items if one.workflow_name == "count"]
+    nodes = (await client.list_nodes(counts[0].id, status="success")).items if counts else []
     return {tuple(node.iteration): node.finished_at for node in nodes if node.path.endswith(".second")}
 
 

@@ -19,7 +19,8 @@ from engine.dag.values import inline
 from engine.expressions import AstReferenceParser
 from engine.nodes.registry import built_in_catalogue
 from engine.settings import Settings
-from models.repositories.executions import Executions, Hold, NewExecution
+from models.repositories.executions import Executions, NewExecution
+from models.repositories.quotas import Quotas
 from models.repositories.tenants import Tenants
 from models.repositories.workflows import Saved, Workflows
 from models.session import Database
@@ -31,7 +32,7 @@ from tests.structforge.devstack.conftest import settings_for
 
 @dataclass(slots=True)
 class System:
-    """Everything but the workers. Executions belong to one tenant and hold a place in one quota counter."""
+    """Everything but the workers. Executions belong to one tenant and hold a slot of it."""
 
     settings: Settings
     database: Database
@@ -55,7 +56,7 @@ class System:
             trigger_node=triggers[0] if triggers else None,
             node_total=len(spec["nodes"]),
         )
-        await Executions(self.database).create_execution(self.tenant, new, holds=[Hold("fault_run", "all")])
+        await Executions(self.database).create_execution(self.tenant, new)
         await self.temporal.start_workflow(
             EXECUTION_WORKFLOW,
             await execution_input(self.database, self.versions, self.tenant, new.id),
@@ -88,6 +89,7 @@ async def running_system(data_dir: Path, worker: Mapping[str, Any] | None = None
         try:
             tenant = mint_tenant(uuid4())
             await Tenants(database).ensure(tenant, "faults")
+            await Quotas(database).put(tenant, "tenant", "concurrent_executions", "", 1_000_000)
             versions = Versions(database, built_in_catalogue(), AstReferenceParser())
             yield System(served, database, temporal, effects, tenant, versions)
         finally:

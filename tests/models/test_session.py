@@ -13,6 +13,8 @@ from tests.models.server import PostgresServer, free_port
 OWNED = [
     "app_user",
     "api_key",
+    "membership",
+    "login_session",
     "workflow",
     "workflow_version",
     "execution",
@@ -21,11 +23,23 @@ OWNED = [
     "idempotency_key",
     "outbox",
     "quota_counter",
+    "quota",
+    "waiting_execution",
     "ai_model",
     "ai_budget",
     "ai_call",
     "ai_spend",
     "approval",
+    "workflow_grant",
+    "share_link",
+    "audit_entry",
+    "folder",
+    "workflow_tag",
+    "template",
+    "bulk_request",
+    "credential",
+    "credential_use",
+    "schedule",
 ]
 
 

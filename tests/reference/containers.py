@@ -71,6 +71,9 @@ class Containers(Graphs):
     def _step_container(self, run: Run) -> bool:
         if not all(frame.over for frame in run.frames) and (run.failure or run.cancelled):
             return False
+        if run.override is not None:
+            self._skip_run(run)
+            return True
         if run.failure is not None:
             self._end_container(run, run.failure)
             return True
@@ -167,7 +170,7 @@ class Containers(Graphs):
         return True
 
     def _succeed_container(self, run: Run, output: Any, variables: dict[str, Any]) -> None:
-        run.port_data, run.gained = output, variables
+        run.port_data, run.gained, run.late = output, variables, self.paused
         if not run.node.assign:
             self._take(run, Outcome("success", output, "out", output, variables))
 
@@ -194,7 +197,7 @@ class Containers(Graphs):
         retry, _ = error_policy(run.node, run.frame, self.spec.settings)
         if retry and run.tried < retry.max_attempts and not run.frame.stopping:
             self._archive(run)
-            run.status = "retrying"
+            run.status, run.error = "retrying", error
         elif run.cancelled:
             self._close_run(run, "cancelled")
         else:

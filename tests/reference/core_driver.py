@@ -8,50 +8,51 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from engine.dag import outcome as core
 from engine.dag.compile import compile_plan
 from engine.dag.execution import Execution
-from engine.dag.frame import leaf_outputs
-from engine.dag.plan import Plan, PlanNode
-from engine.dag.scope import scope_of
 from engine.dag.snapshot import restore_execution, take_execution
-from engine.dag.spec import NodeSpec, WorkflowSpec
+from engine.dag.spec import WorkflowSpec
 from engine.dag.values import Value, inline, read
-from engine.dag.work import Iteration, Work, WorkKey
+from engine.dag.work import Work, WorkKey
 from engine.errors import CANCELLED
 from engine.expressions.references import AstReferenceParser
 from engine.nodes.registry import built_in_catalogue
 from tests.reference import evaluate
+from tests.reference.comparison import canonical, shape
+from tests.reference.documents import graphs_of, specs_by_path
 from tests.reference.evaluate import Failure, Outcome
-from tests.reference.frames import Key, State, body_of, branches_of, error_policy, plain_params
+from tests.reference.evaluating import Place
+from tests.reference.frames import Key, State, error_policy
 from tests.reference.interpreter import Due, Reference
+from tests.reference.operators import Delayed, Operators
 from tests.reference.people import Asked
 
-Place = tuple[str, Iteration]
 
-
-class Pair:
+class Pair(Operators):
     """One execution in both. `step` makes one thing happen; `done` once it has ended."""
 
     def __init__(self, spec: WorkflowSpec, data: Any, trigger: str | None, rng: random.Random) -> None:
         self.rng = rng
         self.spec = spec
         self.plan = compile_plan(spec, built_in_catalogue(), AstReferenceParser())
-        self.specs = _specs_by_path(spec)
-        self.graphs = {node.id: graph for graph, nodes in _graphs(spec) for node in nodes}
+        self.specs = specs_by_path(spec)
+        self.graphs = {node.id: graph for graph, nodes in graphs_of(spec) for node in nodes}
         self.reference = Reference(spec, data, trigger, manual=True)
         for node in self.plan.nodes:
             node.local = node.local and not node.bodies  # every container is opened here, none goes out whole
         self.core = Execution(self.plan)
-        self.snapshots = 0
+        self.snapshots = self.skipped = self.retried = self.pauses = 0
         self.data = data
         self.tried: dict[Key, int] = {}  # attempts made with each idempotency key, as an effect server counts them
         self.held: list[Work] = []  # I/O works without a slot
         self.active: dict[WorkKey, tuple[Work, dict[str, Any], Any]] = {}
         self.asked: dict[WorkKey, Asked] = {}  # approvals that wait, by the key of their work
+        self.delayed: dict[WorkKey, Delayed] = {}  # delays that wait, by the key of their timer
+        self.paused = False
+        self.kept: list[Work] = []  # I/O works that became ready since
         self.rowless: list[tuple[Work, dict[str, Any]]] = []
         self.timers: list[Work] = []
         self.timeouts: list[Work] = []  # of parallels; one in twenty fires
@@ -71,8 +72,10 @@ class Pair:
         """One piece of due work, or one node that ends, at random; then both are compared."""
         if self.rowless and self.rng.random() < 0.7:
             self._do_rowless(self.rowless.pop(0))
-        elif self.rowless or self.active or self.timers or self.asked:
+        elif self.rowless or self.active or self.timers or self.asked or self.delayed:
             self._do_any()
+        elif self.paused:
+            self._pause(paused=False)
         else:
             raise AssertionError(f"the core is stuck; running in the reference: {self.reference.running()}")
         self._take()
@@ -80,7 +83,7 @@ class Pair:
 
     def continue_as_new(self) -> bool:
         """Go on from a snapshot, as another run of the Temporal workflow does; False while a node runs."""
-        if self.active or self.done:
+        if self.active or self.done or (self.paused and self.rowless):
             return False
         wire = json.loads(json.dumps(take_execution(self.core)))
         self.core = restore_execution(self.plan, wire, 0.0, shard_passes=0)
@@ -100,16 +103,21 @@ class Pair:
         else:
             self.reference.cancel()
             self.core.cancel_all(0.0)
+        if self.paused:
+            self._pause(paused=False)
         self._take()
         self._compare()
 
     def _do_any(self) -> None:
-        choices: list[Any] = [*self.rowless, *self.active.values(), *self.timers, *self.asked.values()]
+        waits = [*self.timers, *self.asked.values(), *self.delayed.values()]
+        choices: list[Any] = [*self.rowless, *self.active.values(), *waits]
         chosen = self.rng.choice(choices)
         if self.timeouts and self.rng.random() < 0.05:
             self._time_out(self.timeouts.pop(0))
         elif isinstance(chosen, Asked):
             self._hear(chosen)
+        elif isinstance(chosen, Delayed):
+            self._end_delay(chosen)
         elif isinstance(chosen, Work):
             self.timers.remove(chosen)
             self._fire(chosen)
@@ -155,7 +163,6 @@ class Pair:
         place = self._place(work)
         key = self._reference_key(place)
         kind = self.plan.nodes[work.subject].kind
-        delay = kind == "delay"
         if work.key in self.cancelling and (kind in ("delay", "approval") or self.rng.random() < 0.6):
             ended = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error)
             self.reference.complete(*key, outcome=ended)
@@ -168,23 +175,45 @@ class Pair:
         if kind == "approval" and ended.kind == "success":
             self._ask(Asked(work, node, ended, upstream))
             return
+        if kind == "delay" and ended.kind == "success":
+            self._delay(work, ended, upstream)
+            return
         other = self.reference.complete(*key)
-        assert _shape(ended) == _shape(other), f"{place} ended as {ended} in the core's scope, {other} in the reference"
+        assert shape(ended) == shape(other), f"{place} ended as {ended} in the core's scope, {other} in the reference"
         self._count(work, ended.attempts)
         outcome = self._core_outcome(work, ended, upstream)
-        if delay and ended.kind == "success":
-            self._end_delay(work, outcome)
-        else:
-            self._complete(work, outcome)
+        self._complete(work, outcome)
 
-    def _end_delay(self, work: Work, outcome: core.Outcome) -> None:
-        """Open it, let its timer fire, and give it what its `assign` gives, all at once."""
+    # ---- delays
+
+    def _delay(self, work: Work, ended: Outcome, upstream: Value) -> None:
+        """It is open; from now on its timer runs."""
+        self.delayed[("timer:delay", work.subject, work.iteration)] = Delayed(work, ended, upstream)
         self._complete(work, core.Outcome("success", opened={"until": 0.0}))
-        timer = ("timer:delay", work.subject, work.iteration)
-        assert self.core.complete(timer, core.Outcome("success"), 0.0)
+
+    def _end_delay(self, delayed: Delayed) -> None:
+        """Its timer fires, and gives it what its `assign` gives."""
+        work = delayed.work
+        key: WorkKey = ("timer:delay", work.subject, work.iteration)
+        del self.delayed[key]
+        assert self.core.complete(key, core.Outcome("success"), 0.0)
+        self._assign_at_once(work, delayed.ended, delayed.upstream)
+        other = self.reference.complete(*self._reference_key(self._place(work)))
+        assert shape(delayed.ended) == shape(other), f"{work} ended as {delayed.ended}, {other} in the reference"
+        self._count(work, 1)
+
+    def _assign_at_once(self, work: Work, ended: Outcome, upstream: Value) -> None:
+        """What a node assigns that has waited; in one with its end, as the reference knows no other time."""
         assign = ("assign", work.subject, work.iteration)
         if assign in self.core.works:
+            outcome = self._core_outcome(work, ended, upstream)
             self.core.complete(assign, core.Outcome("success", assigned=outcome.assigned), 0.0)
+
+    def _undelay(self, key: WorkKey) -> None:
+        """It was cancelled while it waited; the reference waits to be told so."""
+        delayed = self.delayed.pop(key)
+        ended = Outcome("cancelled", error=Failure(CANCELLED, "cancelled").error, attempts=0)
+        self.reference.complete(*self._reference_key(self._place(delayed.work)), outcome=ended)
 
     # ---- approvals
 
@@ -206,12 +235,9 @@ class Pair:
             return
         assert key not in self.core.works, f"{path} was not decided"
         del self.asked[key]
-        assign = ("assign", work.subject, iteration)
-        if assign in self.core.works:
-            outcome = self._core_outcome(work, asked.ended, asked.upstream)
-            self.core.complete(assign, core.Outcome("success", assigned=outcome.assigned), 0.0)
+        self._assign_at_once(work, asked.ended, asked.upstream)
         other = self.reference.complete(*self._reference_key((path, iteration)))
-        assert _shape(asked.ended) == _shape(other), f"{path} ended as {asked.ended}, {other} in the reference"
+        assert shape(asked.ended) == shape(other), f"{path} ended as {asked.ended}, {other} in the reference"
         self._count(work, 1)
 
     def _unask(self, key: WorkKey) -> None:
@@ -221,119 +247,11 @@ class Pair:
         self.reference.complete(*self._reference_key(self._place(asked.work)), outcome=ended)
         self._count(asked.work, 1)
 
-    def _core_outcome(self, work: Work, ended: Outcome, upstream: Value) -> core.Outcome:
-        node = self.plan.nodes[work.subject]
-        return core.Outcome(
-            ended.kind,
-            output=inline(ended.output),
-            port=ended.port if ended.kind == "success" else None,
-            data=upstream if node.type in ("condition", "switch") else None,
-            error=ended.error,
-            attempts=ended.attempts,
-            assigned={name: inline(value) for name, value in ended.assigned.items()},
-        )
-
     def _tried(self, work: Work) -> int:
         return self.tried.get(self._key(work), 0)
 
     def _count(self, work: Work, attempts: int) -> None:
         self.tried[self._key(work)] = self._tried(work) + attempts
-
-    # ---- work without a row ---------------------------------------------------------------------------------------
-
-    def _do_rowless(self, item: tuple[Work, dict[str, Any]]) -> None:
-        work, names = item
-        if self.core.works.get(work.key) is not work:
-            return
-        if work.kind in ("pass", "outputs"):
-            self._close(work, names)
-        elif work.kind == "assign":
-            self._perform(Due("assign", self._key(work)))
-            self._complete(work, self._evaluate(lambda: self._assigned(work, names)))
-        else:
-            self._perform(Due("open", self._key(work)))
-            self._complete(work, self._evaluate(lambda: self._opened(work, names)))
-
-    def _evaluate(self, call: Any) -> core.Outcome:
-        try:
-            return call()
-        except Failure as failure:
-            return core.failed(cast("dict[str, Any]", failure.error))
-
-    def _assigned(self, work: Work, names: dict[str, Any]) -> core.Outcome:
-        node = self._spec(work)
-        state = self.core.frame_of(work).nodes[work.subject]
-        values = evaluate.assignments(node, evaluate.with_inputs(node, names), read(state.output))
-        return core.Outcome("success", assigned={name: inline(value) for name, value in values.items()})
-
-    def _opened(self, work: Work, names: dict[str, Any]) -> core.Outcome:
-        node = self._spec(work)
-        scope = evaluate.with_inputs(node, names)
-        if not evaluate.holds(node, scope):
-            return core.Outcome("skipped", reason="when", attempts=0)
-        params = evaluate.render(plain_params(node), scope)
-        if node.type == "parallel":
-            return core.Outcome(
-                "success", opened={"wait": params.get("wait", "all"), "timeout_s": 3600 * ("timeout" in params)}
-            )
-        opened: dict[str, Any] = {
-            "count": params.get("count"),
-            "items": None,
-            "concurrency": params.get("concurrency", 1),
-            "max_iterations": params.get("max_iterations", 1000),
-            "on_item_error": params.get("on_item_error", "fail"),
-            "breaks": "break_condition" in node.params,
-        }
-        if params["loop_type"] == "foreach":
-            upstream = self.core.upstream_of(self.core.frame_of(work), self.plan.nodes[work.subject])
-            items = evaluate.loop_items(node, params, read(upstream))
-            opened |= {"items": inline(items), "count": len(items)}
-        elif params["loop_type"] == "while":
-            opened["proceed"] = bool(evaluate.condition(node.params["condition"], {**scope, "index": 0, "last": None}))
-        return core.Outcome("success", opened=opened)
-
-    def _close(self, work: Work, names: dict[str, Any]) -> None:
-        frame = self.core.frame_of(work)
-        graph = self.plan.graphs[work.subject]
-        if graph.owner is None:
-            self._perform(Due("close"))
-            self._complete(work, self._evaluate(lambda: self._ended(self.spec.outputs, frame, names)))
-            return
-        owner = self.plan.nodes[graph.owner]
-        node = self.specs[owner.path]
-        place = (owner.path, work.iteration[:-1] if owner.kind == "loop" else work.iteration, 0)
-        self._perform(Due("close", place, work.iteration[-1] if owner.kind == "loop" else graph.id))
-        if owner.kind == "parallel":
-            outputs = dict(branches_of(node))[graph.id].outputs
-            self._complete(work, self._evaluate(lambda: self._ended(outputs, frame, names)))
-        else:
-            self._complete(work, self._evaluate(lambda: self._pass_ended(node, frame, names)))
-
-    def _ended(self, outputs: Any, frame: Any, names: dict[str, Any]) -> core.Outcome:
-        if outputs is not None:
-            return core.Outcome("success", output=inline(evaluate.render(outputs, names)))
-        return core.Outcome("success", output=core_leaves(self.plan, frame))
-
-    def _pass_ended(self, node: NodeSpec, frame: Any, names: dict[str, Any]) -> core.Outcome:
-        if frame.failure is None:
-            ended = self._ended(body_of(node).outputs, frame, names)
-        else:
-            ended = core.Outcome("success", output=inline({"error": frame.failure}))
-        try:
-            ended.opened = self._between(node, names, read(ended.output))
-        except Failure as failure:
-            ended = core.failed(cast("dict[str, Any]", failure.error))
-            ended.opened = {"between": True}
-        return ended
-
-    def _between(self, node: NodeSpec, names: dict[str, Any], last: Any) -> dict[str, Any]:
-        scope = {**names, "last": last}
-        broke = bool(evaluate.condition(node.params.get("break_condition", False), scope))
-        decided = {"broke": broke}
-        if not broke and node.params["loop_type"] == "while":
-            following = {**scope, "index": names["index"] + 1}
-            decided["proceed"] = bool(evaluate.condition(node.params["condition"], following))
-        return decided
 
     # ---- what the core asks for ---------------------------------------------------------------------------------
 
@@ -349,7 +267,13 @@ class Pair:
             self.rows[key] = State(state.status, read(state.output), code, state.attempts)
 
     def _sort(self) -> None:
-        for work in self.core.take_ready():
+        ready = self.core.take_ready()
+        held_back = [work for work in ready if self.paused and work.kind not in ("timer", "approval")]
+        self.core.give_back(held_back)
+        self.kept = [work for work in held_back if work.kind == "node" and self.plan.nodes[work.subject].kind == "io"]
+        for work in ready:
+            if work in held_back:
+                continue
             if work.kind == "timer":
                 self._take_timer(work)
             elif work.kind in ("pass", "outputs"):
@@ -372,6 +296,8 @@ class Pair:
         if work.purpose in ("retry", "execution"):
             self.core.mark_started(work, 0.0)
             self.timers.append(work)
+        elif work.purpose == "delay":
+            self.core.mark_started(work, 0.0)
         elif work.purpose == "timeout":
             self.timeouts.append(work)
 
@@ -387,44 +313,19 @@ class Pair:
                 self.cancelling.add(key)
             elif key in self.asked:
                 self._unask(key)
+            elif key in self.delayed:
+                self._undelay(key)
         self.cancelling &= set(self.active)
 
     def _start_io(self) -> None:
         self.held = [work for work in self.held if self.core.works.get(work.key) is work]
-        while self.held and self._io_running() < self.plan.max_parallel_nodes:
+        while self.held and not self.paused and self._io_running() < self.plan.max_parallel_nodes:
             work = self.held.pop(0)
             self.reference.start(*self._reference_key(self._place(work), waiting=True))
             self._activate(work)
 
     def _io_running(self) -> int:
         return sum(self.plan.nodes[work.subject].kind == "io" for work, _, _ in self.active.values())
-
-    # ---- names --------------------------------------------------------------------------------------------------
-
-    def _names(self, work: Work) -> dict[str, Any]:
-        """Plain data of the core's scope, under the names of expressions."""
-        scope = scope_of(self.core, work)
-        names: dict[str, Any] = {"input": self.data, "execution": {}, "vars": {}, "nodes": {}}
-        if "i" in scope:
-            assert read(scope["i"]) == self.data
-        names["vars"] = {name: read(value) for name, value in scope.get("v", {}).items()}
-        for index, view in scope.get("n", {}).items():
-            names["nodes"][self.plan.nodes[int(index)].id] = _view(view)
-        for short, name in (("t", "item"), ("l", "last"), ("e", "error")):
-            if short in scope:
-                names[name] = read(scope[short])
-        if "x" in scope:
-            names["index"] = scope["x"]
-        return names
-
-    def _spec(self, work: Work) -> NodeSpec:
-        return self.specs[self.plan.nodes[work.subject].path]
-
-    def _place(self, work: Work) -> Place:
-        return (self.plan.nodes[work.subject].path, work.iteration)
-
-    def _key(self, work: Work) -> Key:
-        return (*self._place(work), work.generation)
 
     def _reference_key(self, place: Place, *, waiting: bool = False) -> Key:
         keys = self.reference.waiting() if waiting else self.reference.running()
@@ -435,10 +336,11 @@ class Pair:
     # ---- comparison ---------------------------------------------------------------------------------------------
 
     def _compare(self) -> None:
-        works = [work for work, _, _ in self.active.values()] + [asked.work for asked in self.asked.values()]
+        works = [work for work, _, _ in self.active.values()]
+        works += [waiting.work for waiting in (*self.asked.values(), *self.delayed.values())]
         running = sorted(self._place(work) for work in works)
         assert running == sorted(key[:2] for key in self.reference.running()), "other nodes run"
-        waiting = sorted(self._place(work) for work in self.held)
+        waiting = sorted(self._place(work) for work in (*self.held, *self.kept))
         assert waiting == sorted(key[:2] for key in self.reference.waiting()), "other nodes wait for a slot"
         told = sorted(self._place(self.active[key][0]) for key in self.cancelling)
         stopping = [key[:2] for key in self.reference.running() if self.reference.is_stopping(*key)]
@@ -461,82 +363,3 @@ class Pair:
 
     def _main_variables(self) -> dict[str, Value]:
         return self.core.frames[(0, ())].variables
-
-
-def _view(view: list[Any]) -> dict[str, Any]:
-    status, output, port, data, error = view + [0] * (5 - len(view))
-    ports = {port: read(data or output)} if port else {}
-    return {"output": read(output), "status": status, "error": error or None, "ports": ports}
-
-
-def core_leaves(plan: Plan, frame: Any) -> Value:
-    return leaf_outputs(frame, plan.leaves(frame.graph))
-
-
-def _shape(ended: Outcome) -> Any:
-    code = ended.error["code"] if ended.error else None
-    parts = evaluate.normalise([ended.output, ended.port_data, ended.assigned])
-    return (ended.kind, ended.port, code, ended.attempts, parts)
-
-
-def canonical(rows: dict[Key, State], plan: Plan) -> dict[Any, Any]:
-    """Rows with generations counted for each container run apart, as their numbers depend on the order of starts."""
-    names = _generation_names(rows, plan)
-    return {
-        (path, iteration, names[generation]): replace(state, output=evaluate.normalise(state.output))
-        for (path, iteration, generation), state in rows.items()
-    }
-
-
-def _generation_names(rows: dict[Key, State], plan: Plan) -> dict[int, Any]:
-    holders: dict[int, Any] = {0: ("", ())}
-    for generation in sorted({key[2] for key in rows} - {0}):
-        outermost = min((key for key in rows if key[2] == generation), key=lambda key: (key[0].count("."), key))
-        holders[generation] = _holder(plan.by_path[outermost[0]], outermost[1], plan)
-    names: dict[int, Any] = {}
-    for generation, holder in holders.items():
-        earlier = sum(holders[other] == holder for other in holders if other < generation)
-        names[generation] = (holder, earlier)
-    return names
-
-
-def _holder(node: PlanNode, iteration: Iteration, plan: Plan) -> Any:
-    """The container run that a generation belongs to, found from its outermost row."""
-    if node.bodies:
-        return (node.path, iteration)
-    owner = plan.graphs[node.graph].owner
-    if owner is None:
-        return ("", ())
-    container = plan.nodes[owner]
-    return (container.path, iteration[:-1] if container.kind == "loop" else iteration)
-
-
-def _graphs(spec: WorkflowSpec) -> list[tuple[Any, list[NodeSpec]]]:
-    found: list[tuple[Any, list[NodeSpec]]] = []
-    pending: list[Any] = [spec.graph, spec.handlers]
-    while pending:
-        graph = pending.pop()
-        found.append((graph, graph.nodes))
-        for node in graph.nodes:
-            if node.type == "loop":
-                pending.append(body_of(node))
-            elif node.type == "parallel":
-                pending += [branch for _, branch in branches_of(node)]
-    return found
-
-
-def _specs_by_path(spec: WorkflowSpec) -> dict[str, NodeSpec]:
-    found: dict[str, NodeSpec] = {}
-
-    def add(nodes: list[NodeSpec], prefix: str) -> None:
-        for node in nodes:
-            found[prefix + node.id] = node
-            if node.type == "loop":
-                add(body_of(node).nodes, f"{prefix}{node.id}.body.")
-            elif node.type == "parallel":
-                for name, branch in branches_of(node):
-                    add(branch.nodes, f"{prefix}{node.id}.{name}.")
-
-    add(spec.nodes, "")
-    add(spec.handlers.nodes, "")
-    return found

@@ -13,6 +13,7 @@ from tests.reference.evaluate import Error, default_port
 Key = tuple[str, tuple[int, ...], int]
 EdgeState = Literal["pending", "live", "dead"]
 CONTAINERS = ("loop", "parallel")
+GIVEN = ("error", "operator")  # reasons of a skip that leaves an output
 UNSETTLED = ("pending", "running", "retrying")
 
 
@@ -45,7 +46,9 @@ class Run:
     ready_at: int | None = None
     scope: dict[str, Any] = field(default_factory=dict[str, Any])  # as it was when the node started
     upstream: Any = None
-    reason: str = ""  # of a skip: when | error
+    reason: str = ""  # of a skip: when | error | operator
+    override: Any = None  # what a person has given it in place of an output of its own
+    late: bool = False  # it became due while the execution was paused, so it has not begun
     # containers only
     opened: bool = False
     frames: list[Frame] = field(default_factory=list["Frame"])
@@ -102,6 +105,7 @@ class Frame:
     failure: Error | None = None
     cancelled: bool = False
     scope: dict[str, Any] = field(default_factory=dict[str, Any])  # as it was when the last node had settled
+    late: bool = False  # it came to its end while the execution was paused, which then is worked out later
     result: Any = None
 
     def __post_init__(self) -> None:
@@ -127,7 +131,7 @@ class Frame:
         """Ports whose edges are live after the run has settled."""
         if run.status == "success":
             return [run.port]
-        if run.status == "skipped" and run.reason == "error":
+        if run.status == "skipped" and run.reason in GIVEN:
             return [default_port(run.node)]
         if run.status == "failed" and run.output is not None:  # handled: only then a failed node has an output
             return ["error"] if self.has_error_edge(run.node) else [default_port(run.node)]
@@ -175,7 +179,7 @@ class Frame:
 
 def gives_output(run: Run) -> bool:
     handled = run.status == "failed" and run.output is not None
-    return run.status == "success" or handled or (run.status == "skipped" and run.reason == "error")
+    return run.status == "success" or handled or (run.status == "skipped" and run.reason in GIVEN)
 
 
 def body_of(node: NodeSpec) -> BodySpec:

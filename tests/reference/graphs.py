@@ -20,6 +20,7 @@ class Graphs:
     execution: dict[str, Any]
     manual: bool
     reopened: bool
+    paused: bool
     main: Frame
     handlers: Frame | None
     error: Error | None
@@ -55,7 +56,9 @@ class Graphs:
             if frame.is_ready(run.node):
                 run.ready_at = self._tick()
                 run.upstream = frame.upstream(run.node)
-                if run.node.type != "http":
+                if run.override is not None:
+                    self._skip_run(run)
+                elif run.node.type == "manual" or not (run.node.type == "http" or self.paused):
                     self._start(run)
                 return True
         return False
@@ -71,15 +74,24 @@ class Graphs:
         running = [run for run in self._runs() if run.node.type == "http" and run.status == "running"]
         return len(running) < self.spec.settings.max_parallel_nodes
 
+    def _skip_run(self, run: Run) -> None:
+        """It ends with what a person gave it."""
+        run.output, run.reason = run.override, "operator"
+        self._close_run(run, "skipped")
+
     def _start(self, run: Run) -> None:
-        run.status = "running"
+        run.status, run.late = "running", self.paused
         run.scope = self._scope(run.frame)
-        if run.container and run.frame is self.main and self.reopened:
-            run.generation = self._next_generation()
+        self._number(run)
         if run.node.type == "manual":
             run.attempts = 1
             output = self.input
             self._take(run, Outcome("success", output, "out", output))
+
+    def _number(self, run: Run) -> None:
+        """A container of a main graph that goes on from its failures runs in a generation of its own."""
+        if run.container and run.frame is self.main and self.reopened:
+            run.generation = self._next_generation()
 
     def _trigger(self) -> str:
         triggers = [node.id for node in self.spec.nodes if node.type == "manual"]
@@ -94,7 +106,7 @@ class Graphs:
     def _take(self, run: Run, ended: Outcome) -> None:
         """Record how a node ended, and what that means for its frame."""
         if ended.kind == "success":
-            run.output, run.port, run.port_data = ended.output, ended.port, ended.port_data
+            run.output, run.port, run.port_data, run.error = ended.output, ended.port, ended.port_data, None
             self._close_run(run, "success")
             self._assign(run.frame, ended.assigned)
         elif ended.kind == "skipped":
@@ -218,7 +230,7 @@ class Graphs:
         return frame.kind == "pass" and owner is not None and owner.node.params.get("on_item_error") == "continue"
 
     def _begin_closing(self, frame: Frame) -> None:
-        frame.state = "closing"
+        frame.state, frame.late = "closing", self.paused
         frame.scope = self._scope(frame)
         owner = frame.owner
         between = owner is not None and ("break_condition" in owner.node.params or "condition" in owner.node.params)

@@ -53,6 +53,7 @@ class Reference(Containers):
         self.error: Error | None = None
         self.attempt = 1
         self.generation = 0
+        self.paused = False
         self.reopened = False  # the main graph goes on from its failures
         self.clock = 0
         self.ending: str | None = None  # cancelled or timed_out
@@ -86,8 +87,12 @@ class Reference(Containers):
 
     def waiting(self) -> list[Key]:
         """I/O nodes that are ready and have not started, the longest waiting first."""
+        return [run.key for run in self._ready() if run.node.type == "http"]
+
+    def _ready(self) -> list[Run]:
+        """Nodes that are ready and have not started, the longest waiting first."""
         ready = [run for run in self._runs() if run.status == "pending" and run.ready_at and not run.frame.stopping]
-        return [run.key for run in sorted(ready, key=lambda run: run.ready_at or 0)]
+        return sorted(ready, key=lambda run: run.ready_at or 0)
 
     def start(self, path: str, iteration: tuple[int, ...] = (), generation: int = 0) -> None:
         """An I/O node was started.
@@ -105,13 +110,15 @@ class Reference(Containers):
         found: list[Due] = []
         for frame in self._frames():
             for run in frame.runs.values():
-                if run.status == "running" and run.container and not run.opened:
-                    found.append(Due("open", run.key))
                 if run.status == "retrying":
                     found.append(Due("again", run.key))
+                elif run.late:
+                    continue
+                if run.status == "running" and run.container and not run.opened:
+                    found.append(Due("open", run.key))
                 if run.gained is not None and not run.settled:
                     found.append(Due("assign", run.key))
-            if frame.state == "closing":
+            if frame.state == "closing" and not frame.late:
                 part = frame.iteration[-1] if frame.kind == "pass" else frame.id
                 found.append(Due("close", frame.owner.key if frame.owner else None, part if frame.owner else None))
         if self.status == "retrying":
@@ -205,6 +212,47 @@ class Reference(Containers):
         if sum(frame.state == "success" for frame in run.frames) >= self._needed(run):
             return  # it has what it waited for, and only stops the rest
         self._fail_container(run, Failure(TIMEOUT, f"{path} took too long").error)
+        self._settle()
+
+    def skip(self, path: str, iteration: tuple[int, ...], output: Any, *, attempts: int = 0) -> bool:
+        """Somebody gives a node an output in place of its own; False if it has ended, or is in no open graph.
+
+        `attempts` are those of a node that has begun and does not count them by itself.
+        """
+        found = [run for run in self._runs() if run.key[:2] == (path, iteration)]
+        if not found or found[0].settled or found[0].frame.stopping:
+            return False
+        run = found[0]
+        run.override, run.attempts = output, max(run.attempts, attempts)
+        if run.container and run.status == "running" and run.opened and run.gained is None:
+            run.cancelled = True
+            for frame in run.frames:
+                self._cancel_frame(frame)
+        elif run.status != "pending":
+            self._skip_run(run)
+        elif run.ready_at is not None:
+            self._number(run)
+            self._skip_run(run)
+        self._settle()
+        return True
+
+    def pause(self) -> None:
+        """Nothing starts any more. What has begun goes on, clocks and people included."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """What was held back starts, and sees what there is now."""
+        self.paused = False
+        for frame in self._frames():
+            if frame.late:
+                frame.late, frame.scope = False, self._scope(frame)
+        for run in self._runs():
+            if run.late and not run.opened:
+                run.scope = self._scope(run.frame)
+            run.late = False
+        for run in self._ready():
+            if run.node.type != "http":
+                self._start(run)
         self._settle()
 
     def cancel(self) -> None:

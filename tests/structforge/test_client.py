@@ -49,18 +49,18 @@ async def _until_ready(base: str) -> None:
 async def test_a_workflow_is_made_run_and_read_back(url: str) -> None:
     async with AsyncClient(url, KEY) as client:
         given = document()
-        assert (await client.validate(given)).valid
+        assert (await client.validate_workflow(given)).valid
         workflow = await client.create_workflow(given)
         execution = await client.execute(workflow.id, {"n": 5}, wait_s=20, idempotency_key="client")
         again = await client.execute(workflow.id, {"n": 5}, idempotency_key="client")
-        nodes = await client.nodes(execution.id)
+        nodes = await client.list_nodes(execution.id)
 
         assert (execution.status, execution.output) == ("success", {"double": {"twice": 10}})
         assert again.id == execution.id
         assert [node.path for node in nodes.items] == ["double", "start"]
-        assert (await client.execution(execution.id)).id == execution.id
-        assert (await client.executions(workflow_id=workflow.id)).items[0].id == execution.id
-        rerun = await client.rerun(execution.id, "double")
+        assert (await client.get_execution(execution.id)).id == execution.id
+        assert (await client.list_executions(workflow_id=workflow.id)).items[0].id == execution.id
+        rerun = await client.rerun_execution(execution.id, from_node="double")
         assert rerun.rerun_of == execution.id
 
 
@@ -69,34 +69,34 @@ async def test_workflows_are_listed_changed_applied_and_archived(url: str) -> No
         workflow = await client.apply_workflow("name: applied\nnodes: [{id: start, type: manual}]")
         second = await client.apply_workflow({**workflow.document, "description": "2"})
         with pytest.raises(Conflict, match="saved meanwhile"):
-            await client.update_workflow(workflow.id, {**workflow.document, "description": "3"}, expected_version=1)
-        listed = await client.workflows(search="applied")
+            await client.update_workflow(workflow.id, {**workflow.document, "description": "3"}, if_match='"1"')
+        listed = await client.list_workflows(search="applied")
         await client.archive_workflow(workflow.id)
 
         assert (second.id, second.version) == (workflow.id, 2)
         assert [item.id for item in listed.items] == [workflow.id]
-        assert (await client.workflow(workflow.id)).status == "archived"
+        assert (await client.get_workflow(workflow.id)).status == "archived"
 
 
 async def test_a_live_execution_is_paused_resumed_skipped_and_cancelled(url: str) -> None:
     nodes = [{"id": "one", "type": "delay", "params": {"delay": "1h"}}]
     nodes += [{"id": "two", "type": "delay", "params": {"delay": "1h"}}]
     async with AsyncClient(url, KEY) as client:
-        started = await client.run_document(document(nodes=nodes, edges=[]))
-        assert (await client.pause(started.id)).status == "paused"
-        assert (await client.resume(started.id)).status == "running"
-        await client.skip_node(started.id, "one", "given")
+        started = await client.run(document(nodes=nodes, edges=[]))
+        assert (await client.pause_execution(started.id)).status == "paused"
+        assert (await client.resume_execution(started.id)).status == "running"
+        await client.skip_node(started.id, "one", output="given")
         with pytest.raises(Conflict):
             await client.retry_node(started.id, "two")
-        await client.cancel(started.id)
+        await client.cancel_execution(started.id)
 
 
 async def test_the_synchronous_client_speaks_the_same(url: str) -> None:
     def talk() -> tuple[str, object, list[str]]:
         with Client(url, KEY) as client:
-            assert client.ready().ready
-            execution = client.run_document(document(), {"n": 2}, wait_s=20)
-            return client.me().key_name, execution.output, [item.type for item in client.node_types()]
+            assert client.get_readiness().ready
+            execution = client.run(document(), {"n": 2}, wait_s=20)
+            return client.get_me().key_name, execution.output, [item.type for item in client.list_node_types()]
 
     name, output, types = await asyncio.to_thread(talk)
 
@@ -107,13 +107,13 @@ async def test_the_synchronous_client_speaks_the_same(url: str) -> None:
 async def test_errors_are_those_of_the_engine(url: str) -> None:
     async with AsyncClient(url, KEY) as client:
         with pytest.raises(NotFound):
-            await client.execution("00000000-0000-7000-8000-000000000099")
+            await client.get_execution("00000000-0000-7000-8000-000000000099")
         with pytest.raises(ValidationFailed) as failed:
             await client.create_workflow("name: x\nnodes: [{id: a, type: odd}]")
         assert failed.value.issues[0].path == "nodes[0].type"
     async with AsyncClient(url, "sf_unknown") as nobody:
         with pytest.raises(Unauthenticated):
-            await nobody.me()
+            await nobody.get_me()
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", KEY) as lost:
         with pytest.raises(SystemFault, match="did not answer"):
-            await lost.me()
+            await lost.get_me()

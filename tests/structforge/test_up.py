@@ -15,6 +15,10 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
 
 from structforge.devstack import find_running
 from tests.structforge.devstack.conftest import FREE_PORTS, eventually, open_folder
@@ -83,6 +87,7 @@ async def test_up_serves_and_sigterm_ends_everything_within_five_seconds(data_di
         url = lines[-1].removeprefix("ready ")
         async with httpx2.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{url}/readyz")).status_code == 200
+        await a_worker_polls(process, lines)
         key = data_dir / "api-key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert key.read_text().strip() not in "\n".join(lines)
@@ -99,6 +104,20 @@ async def test_up_serves_and_sigterm_ends_everything_within_five_seconds(data_di
         assert await asyncio.wait_for(process.wait(), 5) == 0
         await gone(everything, 5 - (time.monotonic() - began))
     assert find_running(data_dir) is None
+
+
+async def a_worker_polls(process: asyncio.subprocess.Process, lines: list[str]) -> None:
+    """Who is told `ready` starts executions, so a worker must be there to run them."""
+    printed = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    client = await Client.connect(printed["temporal.address"], namespace=printed["temporal.namespace"])
+    asked = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=printed["worker.task_queue"]),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    pollers = (await client.workflow_service.describe_task_queue(asked)).pollers
+    assert {int(poller.identity.rpartition(":")[2]) for poller in pollers} <= {one.pid for one in family(process)}
+    assert pollers
 
 
 async def refuses_a_second_start(data_dir: Path, pid: int, url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -55,7 +55,8 @@ class Ledger:
             tokens=estimate.tokens,
             cost=estimate.cost,
             lasts=timedelta(seconds=lasts_s + SPARE_S),
-            execution_budget=_bounds(call),
+            execution_budget=_bounds(call.budget),
+            budgets_above=tuple((UUID(above), _bounds(budget)) for above, budget in call.budgets_above),
             unbounded=call.budget_approved,
         )
         answer = await self._calls.reserve(tenant, new)
@@ -122,7 +123,8 @@ def exceeded(shortage: Shortage, call: Call, model: ModelFields) -> NodeError:
     }
     if call.on_budget == "approve":
         details["awaits"] = "approval"
-    whose = {"execution": "this execution", "workflow": "the workflow", "tenant": "the tenant"}[budget.scope]
+    own = "this execution" if budget.key == call.execution_id else "the execution that called this one"
+    whose = {"execution": own, "workflow": "the workflow", "tenant": "the tenant"}[budget.scope]
     span = "" if budget.period == "total" else f" a {budget.period}"
     message = (
         f"the budget of {whose}, {shortage.limit:f} {unit}{span}, has no room for {model.name}: "
@@ -142,7 +144,7 @@ def _plain(number: Decimal, unit: str) -> int | float:
     return int(number) if unit == "tokens" else float(number)
 
 
-def _bounds(call: Call) -> Bounds:
-    given = call.budget or {}
+def _bounds(budget: Mapping[str, Any] | None) -> Bounds:
+    given = budget or {}
     cost = given.get("cost")
     return Bounds(given.get("tokens"), None if cost is None else Decimal(str(cost)))

@@ -43,9 +43,9 @@ class Providers(Protocol):
 
 
 class Credentials(Protocol):
-    """The operator's credentials by name."""
+    """A tenant's credentials by name, or with no tenant the operator's alone."""
 
-    def get(self, name: str) -> Credential: ...
+    async def get(self, tenant: TenantId | None, name: str) -> Credential: ...
 
 
 class Models:
@@ -109,13 +109,15 @@ class Models:
     ) -> _Answer:
         provider = await self._providers.get(model.fields.provider)
         filled = apply_defaults(cast("Any", request), model.fields.defaults)
-        return await one.ask(model.fields, provider, self._connection(one.call, model), filled, ask)
+        connection = await self._connection(one, model)
+        return await one.ask(model.fields, provider, connection, filled, ask)
 
-    def _connection(self, call: Call, model: KnownModel) -> ModelConnection:
+    async def _connection(self, one: _One, model: KnownModel) -> ModelConnection:
         fields = model.fields
-        credential: Any = call.credential
+        credential: Any = one.call.credential
         if credential is None and fields.credential is not None:
-            credential = self._credentials.get(fields.credential)
+            # The operator's models use the operator's credentials, whatever a tenant calls its own.
+            credential = await self._credentials.get(None if model.trusted else one.tenant, fields.credential)
         return ModelConnection(
             provider=fields.provider,
             model=fields.model,
@@ -132,7 +134,7 @@ class _One:
     def __init__(self, ledger: Ledger, limits: RateLimits, tenant: TenantId, call: Call) -> None:
         self._ledger = ledger
         self._limits = limits
-        self._tenant = tenant
+        self.tenant = tenant
         self.call = call
 
     async def ask(
@@ -146,14 +148,14 @@ class _One:
         estimate = estimate_of(request, model, provider.most_texts)
         timeout_s, began = request.timeout_s, time.monotonic()
         async with self._limits.slot(
-            _limit_of(self._tenant, model),
+            _limit_of(self.tenant, model),
             tokens=estimate.tokens,
             requests=estimate.requests,
             wait_s=timeout_s / 2,
             lease_s=timeout_s + SPARE_S,
         ):
             # After the limits: a call that waits for its turn must not keep room that others could use.
-            call_id, bounded = await self._ledger.reserve(self._tenant, self.call, model, estimate, timeout_s)
+            call_id, bounded = await self._ledger.reserve(self.tenant, self.call, model, estimate, timeout_s)
             left_s = max(SHORTEST_CALL_S, timeout_s - (time.monotonic() - began))
             request = replace(_held(request, bounded=bounded), timeout_s=left_s)
             return await self._paid(model, call_id, request, lambda given: ask(provider, connection, given))
@@ -174,16 +176,16 @@ class _One:
         images = len(answer.pictures) if isinstance(answer, Images) else 0
         usage = replace(answer.usage, cost=cost_of(answer.usage, model, images))
         settled = Settlement(usage.input_tokens, usage.output_tokens, usage.cost, images)
-        await self._ledger.settle(self._tenant, call_id, settled)
+        await self._ledger.settle(self.tenant, call_id, settled)
         return replace(answer, usage=usage, model=model.name, provider=model.provider)
 
     async def _fail(self, model: ModelFields, call_id: UUID, code: str, usage: Usage | None) -> None:
         if usage is None:
-            await self._ledger.release(self._tenant, call_id, code)
+            await self._ledger.release(self.tenant, call_id, code)
             return
         cost = cost_of(usage, model)
         real = Settlement(usage.input_tokens, usage.output_tokens, cost, error_code=code)
-        await self._ledger.settle(self._tenant, call_id, real)
+        await self._ledger.settle(self.tenant, call_id, real)
 
 
 class _Seen:

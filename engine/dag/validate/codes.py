@@ -73,4 +73,10 @@ EXPRESSION_CODES: dict[str, str] = {
     "DYNAMIC_NODE_REFERENCE": "An expression computes which node it reads, which cannot be checked or planned.",
 }
 
-CODES: dict[str, str] = {**DOCUMENT_CODES, **MEANING_CODES, **PARAMETER_CODES, **EXPRESSION_CODES, **INPUT_CODES}
+CODES: dict[str, str] = {
+    **DOCUMENT_CODES,
+    **MEANING_CODES,
+    **PARAMETER_CODES,
+    **EXPRESSION_CODES,
+    **INPUT_CODES,
+}

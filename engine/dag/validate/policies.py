@@ -74,6 +74,9 @@ def _check_cache(vertex: Vertex, cache: Cache, path: str) -> Iterator[Issue]:
     if info.kind not in ("io", "local"):
         message = f"results of a {info.type} node are never cached"
         yield Issue("CACHE_UNUSED", path, message, "give a cache to the nodes inside, or take it out", "warning")
+    elif not info.cacheable(vertex.node.params):
+        message = f"{vertex.id} takes what others then do not get: what it got is never given to another execution"
+        yield Issue("CACHE_UNUSED", path, message, "take the cache out")
     elif not info.idempotent(vertex.node.params):
         message = f"while a result is there, {vertex.id} is not run, and what it does outside does not happen"
         hint = "take the cache out unless that is what you want"

@@ -63,6 +63,7 @@ class Attempt:
             on_budget=self.params.on_budget,
             credential=context.credential,
             budget=context.budget,
+            budgets_above=context.budgets_above,
             budget_approved=context.budget_approved,
         )
 

@@ -188,6 +188,7 @@ class Call:
     on_budget: OnBudget = "fail"
     credential: Mapping[str, Any] | None = field(default=None, repr=False)
     budget: Mapping[str, Any] | None = None  # of the execution: `tokens`, `cost`
+    budgets_above: Sequence[tuple[str, Mapping[str, Any]]] = ()  # of executions that called it, with their ids
     budget_approved: bool = False  # somebody lets this node pass the budgets
 
 

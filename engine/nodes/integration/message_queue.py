@@ -180,6 +180,7 @@ def _seconds(text: Any) -> float | None:
     name="Message queue",
     icon="inbox",
     idempotent=_may_repeat,
+    cacheable=lambda params: params.get("operation") != "receive",
     result=MessageQueueResult,
     check=_check,
     examples=[

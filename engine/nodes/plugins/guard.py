@@ -12,7 +12,7 @@ from engine.nodes.context import Credential, LogLevel, NodeContext, NodeResult
 from engine.nodes.node_type import NodeType
 from engine.nodes.outbound.redaction import Redaction
 
-_SECRET_FIELDS = ("value", "token", "password", "secret", "url")
+_SECRET_FIELDS = ("value", "token", "password", "secret", "client_secret", "url")
 
 
 def guarded(node_type: NodeType) -> NodeType:

@@ -130,8 +130,17 @@ async def script(params: ScriptParams, context: NodeContext) -> NodeResult:
     try:
         result = await scripts.run(params.runtime, request)
     except NodeError as error:
-        raise _with_logs(error) from None
-    return NodeResult({"result": result.value, "logs": log_lines(result.printed)})
+        failure = _with_logs(error)
+        _log_printed(context, failure.details.get("logs", []))
+        raise failure from None
+    lines = log_lines(result.printed)
+    _log_printed(context, lines)
+    return NodeResult({"result": result.value, "logs": lines})
+
+
+def _log_printed(context: NodeContext, lines: list[str]) -> None:
+    for line in lines:
+        context.log("info", line, source="print")
 
 
 def _with_logs(error: NodeError) -> NodeError:

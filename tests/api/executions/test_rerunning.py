@@ -155,3 +155,63 @@ async def test_repeating_a_rerun_with_its_key_starts_one(api: httpx2.AsyncClient
 
     assert first.json()["id"] == second.json()["id"]
     assert other.status_code == 409
+
+
+async def _save(api: httpx2.AsyncClient, given: dict[str, Any]) -> int:
+    """Save a further version of the document's workflow; its number."""
+    answer = await api.post("/workflows?if_exists=save", json={"document": given})
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()["version"]
+
+
+async def test_a_rerun_with_another_version_keeps_what_fits_and_runs_what_is_new(
+    api: httpx2.AsyncClient, resources: Resources, tenant: TenantId, worker: None
+) -> None:
+    given = _chain()
+    model = await _run(api, given, {"n": 1})
+    nodes = [*given["nodes"], {"id": "e", "type": "transform", "params": {"mapping": "{{ nodes.b.output.n * 10 }}"}}]
+    nodes[2] = {**nodes[2], "params": {"mapping": {"n": "{{ nodes.a.output.n + 4 }}"}}}
+    edges = [*given["edges"], {"source": "b", "target": "e"}]
+    number = await _save(api, {**given, "nodes": nodes, "edges": edges, "outputs": {"e": "{{ nodes.e.output }}"}})
+    answer = await api.post(f"/executions/{model['id']}/rerun", json={"from_node": "b", "version": number})
+    again = await _ended(api, resources, tenant, answer.json()["id"])
+    rows = {item["path"]: item for item in (await api.get(f"/executions/{again['id']}/nodes")).json()["items"]}
+
+    assert (again["status"], again["output"]) == ("success", {"e": 50})  # (1 + 4) * 10
+    assert again["version_id"] != model["version_id"]
+    assert {path for path, row in rows.items() if row["reason"] == "kept"} == {"start", "a", "d"}
+
+
+async def test_a_rerun_names_every_kept_outcome_that_has_no_place_in_the_other_version(
+    api: httpx2.AsyncClient, worker: None
+) -> None:
+    given = _chain()
+    model = await _run(api, given, {"n": 1})
+    nodes = [given["nodes"][0], {"id": "a", "type": "delay", "params": {"delay": "1s"}}, *given["nodes"][2:4]]
+    edges = [edge for edge in given["edges"] if edge["target"] != "d"]
+    nodes[2] = {**nodes[2], "params": {"mapping": {"n": 1}}}
+    number = await _save(api, {**given, "nodes": nodes, "edges": edges, "outputs": {}})
+    url = f"/executions/{model['id']}/rerun"
+    refused = await api.post(url, json={"from_node": "b", "version": number})
+    unknown = await api.post(url, json={"from_node": "d", "version": number})
+    missing = await api.post(url, json={"version": 99})
+
+    issues = refused.json()["issues"]
+    assert refused.status_code == 422
+    assert {issue["code"] for issue in issues} == {"UNFIT_OUTCOME"}
+    assert [issue["message"].split()[1] for issue in issues] == ["a", "d"]
+    assert unknown.json()["issues"][0]["code"] == "UNKNOWN_NODE"
+    assert missing.status_code == 404
+
+
+async def test_the_old_input_must_fit_the_other_version_too(api: httpx2.AsyncClient, worker: None) -> None:
+    given = _chain()
+    model = await _run(api, given, {"n": 1})
+    inputs = {"type": "object", "required": ["m"], "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}}}
+    number = await _save(api, {**given, "inputs": inputs})
+    url = f"/executions/{model['id']}/rerun"
+    refused = await api.post(url, json={"version": number})
+    taken = await api.post(url, json={"version": number, "input": {"n": 1, "m": 2}})
+
+    assert refused.status_code == 422
+    assert taken.status_code == 202

@@ -8,7 +8,8 @@ import pytest
 
 from api.resources import Resources
 from engine.contracts import temporal_id
-from models.repositories.executions import ExecutionFilter, Executions
+from models.repositories.execution_lists import ExecutionFilter, ExecutionLists
+from models.repositories.executions import Executions
 from models.tenancy import TenantId
 from tests.api.conftest import document
 
@@ -88,7 +89,7 @@ async def test_ten_identical_starts_at_once_are_one_execution(
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    kept = await Executions(resources.database).list(
+    kept = await ExecutionLists(resources.database).page(
         tenant, ExecutionFilter(workflow_id=answers[0].json()["workflow_id"])
     )
     assert len(kept.items) == 1

@@ -30,6 +30,13 @@ def test_credential_is_found_by_name_with_its_fields(tmp_path: Path) -> None:
         {"type": "connection", "url": "postgresql://reader:pw@db.example/books"},
         {"type": "smtp", "host": "mail.example", "port": 587, "username": "u", "password": "p", "security": "tls"},
         {"type": "smtp", "host": "mail.example"},
+        {
+            "type": "oauth2_client_credentials",
+            "token_url": "https://id.example/token",
+            "client_id": "us",
+            "client_secret": "s3cret",
+            "scopes": ["read"],
+        },
     ],
 )
 def test_every_type_is_read_and_trusted(entry: dict[str, object]) -> None:

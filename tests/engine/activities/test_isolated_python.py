@@ -106,7 +106,9 @@ async def test_lines_printed_before_the_end_are_kept() -> None:
 
 
 async def test_results_that_a_script_forges_are_its_own_word_and_checked() -> None:
-    find = "import os\nfor n in range(3, 1024):\n    try:\n        os.write(n, DATA)\n    except OSError:\n        pass\n"
+    find = (
+        "import os\nfor n in range(3, 1024):\n    try:\n        os.write(n, DATA)\n    except OSError:\n        pass\n"
+    )
     forged = find.replace("DATA", """b'{"result": "[1]"}'""") + "os._exit(0)"
     assert await value(forged) == [1]
     deep = find.replace("DATA", "b'[' * 100000") + "os._exit(0)"

@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from engine.activities.clients.credentials import CredentialFile
+from engine.activities.clients.credentials import open_credentials
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.node import MAX_LOST_WORKERS, NodeRun
 from engine.activities.program import Programs
@@ -31,6 +31,7 @@ from engine.nodes.outbound.client import HttpClient
 from engine.nodes.ports import Ports
 from engine.nodes.registry import built_in_catalogue
 from engine.nodes.storage.local import LocalFiles
+from engine.settings import load_settings
 from models.repositories.executions import Executions, NewExecution
 from models.repositories.node_executions import NodeExecutions
 from models.repositories.tenants import Tenants
@@ -64,7 +65,7 @@ async def runtime(database: Database, tmp_path: Path) -> AsyncIterator[Runtime]:
             programs=Programs(catalogue),
             evaluator=evaluator,
             ports=Ports(http=http, files=LocalFiles(tmp_path / "files")),
-            credentials=CredentialFile(tmp_path / "credentials.yaml"),
+            credentials=open_credentials(load_settings(data_dir=tmp_path), database, http),
             temporal=cast("Client", None),  # no node asks for it
         )
         await recorder.close()

@@ -15,8 +15,9 @@ from engine.activities.clients.redis_live import LiveView
 from engine.activities.recorder import Finish, Message, NodeRow, Recorder, Scope
 from engine.dag.digest import add_digests
 from engine.errors import NotFound, SystemFault
-from models.repositories.executions import Executions, Hold, NewExecution
+from models.repositories.executions import Executions, NewExecution
 from models.repositories.node_executions import NodeExecutions
+from models.repositories.quotas import Quotas
 from models.session import Database
 from models.tenancy import TenantId, mint_tenant
 from tests.models.fixtures import make_execution
@@ -240,10 +241,9 @@ async def test_finish_of_an_unknown_or_another_tenants_execution_is_not_found(
 async def test_many_executions_end_at_once_and_give_their_quota_back(
     database: Database, recorder: Recorder, tenant: TenantId
 ) -> None:
-    executions, hold = Executions(database), [Hold("concurrent_executions", "w", limit=40)]
-    made = [
-        await executions.create_execution(tenant, NewExecution(uuid4(), uuid4(), "w"), holds=hold) for _ in range(40)
-    ]
+    executions = Executions(database)
+    await Quotas(database).put(tenant, "tenant", "concurrent_executions", "", 40)
+    made = [await executions.create_execution(tenant, NewExecution(uuid4(), uuid4(), "w")) for _ in range(40)]
     rows = [row(tenant, created.execution.id) for created in made]
     answers = await asyncio.gather(
         *(recorder.finish(finish(tenant, item.execution_id, [item], rows=(item,))) for item in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -21,7 +22,8 @@ _MOST_STEPS = 5000
 def run_pair(seed: int) -> Pair:
     """Drive one random document to its end in both.
 
-    Every 20th is cancelled, every 20th times out on the way, and every other one goes through snapshots.
+    Every 20th is cancelled, every 20th times out on the way, every other one goes through snapshots, and in every third
+    somebody skips nodes, tries containers again at once, pauses and resumes.
     """
     rng = random.Random(seed)
     document = random_document(rng, effect_url="http://127.0.0.1:9", size=20, racy=seed % 4 != 0, people=True)
@@ -37,6 +39,8 @@ def run_pair(seed: int) -> Pair:
             pair.continue_as_new()
         if step == interrupted_at and pair.core.phase != "handlers":
             pair.interrupt(expire=seed % 20 == 5)
+        elif seed % 3 == 1 and rng.random() < 0.25:
+            pair.operate()
         else:
             pair.step()
     assert pair.done, "it does not end"
@@ -46,11 +50,14 @@ def run_pair(seed: int) -> Pair:
 
 @pytest.mark.parametrize("first", range(0, GRAPHS, BATCH))
 def test_random_graphs_mean_the_same_in_the_core_and_in_the_reference(first: int) -> None:
+    asked = Counter[str]()
     for seed in range(first, first + BATCH):
         try:
-            run_pair(seed)
+            pair = run_pair(seed)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
+        asked.update(skips=pair.skipped, pauses=pair.pauses, snapshots=pair.snapshots)
+    assert min(asked["skips"], asked["pauses"], asked["snapshots"]) > 0, asked
 
 
 def test_random_documents_are_valid() -> None:

@@ -20,7 +20,7 @@ from engine.nodes.registry import built_in_catalogue
 from tests.engine.workflows.effects import Effects
 from tests.engine.workflows.lab import Ended, Lab
 from tests.engine.workflows.observation import Feeder, comparable, observe
-from tests.reference.core_driver import canonical
+from tests.reference.comparison import canonical
 from tests.reference.evaluate import normalise, respond
 from tests.reference.frames import Key, State
 from tests.reference.generator import random_document, random_input

@@ -78,6 +78,32 @@ async def test_twenty_parallel_nodes_against_a_budget_for_twelve_make_exactly_tw
     )
 
 
+async def test_called_workflows_draw_on_the_budgets_of_all_that_called_them(lab: Lab, ai_server: AiServer) -> None:
+    """A budget for four calls: one of the outermost, three of the five below two calls; its own budget allows five."""
+    most = most_of(await add_model(lab, ai_server, "writer"))
+    ai_server.otherwise = text("hi", input_tokens=most.input_tokens, output_tokens=most.output_tokens)
+    calls = [
+        {**fan(5, settings={"budget": {"tokens": 5 * most.tokens}}), "name": f"inner-{lab.tenant}"},
+        {"nodes": [_calling(f"inner-{lab.tenant}")], "name": f"middle-{lab.tenant}"},
+    ]
+    for document in calls:
+        await lab.save(document)
+    outer = [asking("first"), _calling(f"middle-{lab.tenant}")]
+    edges = [{"source": "first", "target": "call"}]
+    ended = await lab.run({"nodes": outer, "edges": edges, "settings": {"budget": {"tokens": 4 * most.tokens}}})
+    assert ended.status == "success", ended.error
+    assert ai_server.count() == 4
+    inner = (await ended.output())["call"]["outputs"]["call"]["outputs"]
+    refused_calls = [answer["error"] for answer in inner.values() if "error" in answer]
+    assert [error["code"] for error in refused_calls] == ["BUDGET_EXCEEDED"] * 2
+    assert {error["details"]["key"] for error in refused_calls} == {str(ended.row.id)}
+    assert "the execution that called this one" in refused_calls[0]["message"]
+
+
+def _calling(workflow: str) -> dict[str, Any]:
+    return {"id": "call", "type": "workflow", "params": {"workflow": workflow}}
+
+
 async def test_attempts_and_answers_asked_for_again_add_up(lab: Lab, ai_server: AiServer) -> None:
     await add_model(lab, ai_server, "writer")
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

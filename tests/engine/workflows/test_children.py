@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from models.repositories.execution_lists import ExecutionLists
 from models.repositories.executions import Executions
 from tests.engine.workflows.lab import Lab, graph, pure
 
@@ -74,7 +75,7 @@ async def test_cancel_ends_the_child_too(lab: Lab) -> None:
     await started.cancel()
     ended = await started.end()
     assert ended.states() == {"child": "cancelled"}
-    rows = await Executions(lab.stack.runtime.database).list(lab.tenant)
+    rows = await ExecutionLists(lab.stack.runtime.database).page(lab.tenant)
     assert {row.status for row in rows.items} == {"cancelled"}
 
 

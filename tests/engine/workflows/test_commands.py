@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from tests.engine.workflows.lab import Lab, chain, foreach, graph, pure
+from tests.engine.workflows.lab import Lab, Started, chain, foreach, graph, pure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -64,6 +65,19 @@ async def test_cancel_ends_running_nodes_and_runs_no_handlers(lab: Lab) -> None:
     assert ended.error is not None
     assert ended.error["code"] == "CANCELLED"
     assert lab.calls("handler") == 0
+
+
+@pytest.mark.parametrize("age_s", [0.0, 2.0])
+async def test_cancel_of_a_long_node_acts_within_about_a_second(lab: Lab, age_s: float) -> None:
+    """The node hears of it with its next beat: 0.25, 0.75 and 1.75 s after its start, then each second."""
+    started = await lab.start(graph(lab.hold("long", timeout="30s")))
+    await lab.seen("long")
+    await asyncio.sleep(age_s)  # how long it has run is what the case is about
+    began = time.monotonic()
+    await started.cancel()
+    ended = await started.end()
+    assert time.monotonic() - began < 2.0  # 1 s until the beat, and a loaded machine
+    assert ended.states() == {"long": "cancelled"}
 
 
 async def test_cancel_acts_inside_a_delay(lab: Lab) -> None:
@@ -125,6 +139,39 @@ async def test_skip_ends_a_running_node_with_the_output(lab: Lab) -> None:
     assert ended.states() == {"stuck": "skipped", "after": "success"}
     assert await ended.output() == {"after": 7}
     assert await ended.output_of("stuck") == {"x": 7}
+
+
+async def test_skip_of_the_last_node_is_answered_as_the_record_has_it(lab: Lab) -> None:
+    """Its activity closes the record itself: whichever comes first, answer, record and result say the same."""
+    nodes = [f"last{number}" for number in range(16)]
+    started = [await lab.start(graph(lab.hold(node))) for node in nodes]
+    await asyncio.gather(*(lab.seen(node) for node in nodes))
+    races = zip(started, nodes, range(16), strict=True)
+    answers = await asyncio.gather(*(_skip_after_release(lab, one, node, turn) for one, node, turn in races))
+    for one, node, answer in zip(started, nodes, answers, strict=True):
+        ended = await one.end()
+        assert ended.states()[node] == ("skipped" if answer else "success")
+        assert (await ended.output() == {node: "mine"}) is answer
+        assert (await lab.load((await one.handle.result())["output"]) == {node: "mine"}) is answer
+    assert not await _skip_is_taken(started[0], nodes[0])
+
+
+async def _skip_after_release(lab: Lab, started: Started, node: str, turn: int) -> bool:
+    """Half of the nodes are released first, by ever more, and some so early that they have ended."""
+    if turn % 2:
+        lab.release(node)
+        await asyncio.sleep(turn * 0.002)
+    answer = await _skip_is_taken(started, node)
+    lab.release(node)
+    return answer
+
+
+async def _skip_is_taken(started: Started, node: str) -> bool:
+    """Whether the skip was taken."""
+    try:
+        return await started.command("skip", node, output="mine")
+    except (WorkflowUpdateFailedError, RPCError):
+        return False  # the execution has ended
 
 
 async def test_skip_ends_a_delay_and_a_whole_loop(lab: Lab) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from engine.errors import Conflict, NotFound
 from models.ids import id_of_fire, new_id
-from models.repositories.executions import ExecutionFilter, Executions, Hold, IdempotentRequest, NewExecution
+from models.repositories.executions import Executions, IdempotentRequest, NewExecution
 from models.repositories.idempotency import IdempotencyKeys
+from models.repositories.quotas import Quotas
 from models.session import Database
 from models.tenancy import TenantId, mint_tenant
 
@@ -73,8 +74,8 @@ async def test_two_starts_of_one_fire_collapse_on_the_id(database: Database, ten
 
 async def test_full_quota_is_a_conflict_that_leaves_nothing_behind(database: Database, tenant: TenantId) -> None:
     executions = Executions(database)
-    hold = [Hold("concurrent_executions", "w", limit=2)]
-    calls = (executions.create_execution(tenant, new(), holds=hold) for _ in range(5))
+    await Quotas(database).put(tenant, "tenant", "executions", "month", 2)
+    calls = (executions.create_execution(tenant, new()) for _ in range(5))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
     assert [refusal.code for refusal in refused] == ["QUOTA_EXCEEDED"] * 3
@@ -86,38 +87,6 @@ async def test_another_tenants_execution_is_not_found(database: Database, tenant
     created = await Executions(database).create_execution(tenant, new())
     with pytest.raises(NotFound):
         await Executions(database).get(mint_tenant(uuid4()), created.execution.id)
-
-
-async def test_pages_cover_a_list_once_newest_first(database: Database, tenant: TenantId) -> None:
-    executions, made = Executions(database), [new() for _ in range(7)]
-    for wanted in made:
-        await executions.create_execution(tenant, wanted)
-    seen: list[UUID] = []
-    before, pages = None, 0
-    while pages == 0 or before is not None:
-        page = await executions.list(tenant, before=before, limit=3)
-        seen += [execution.id for execution in page.items]
-        before, pages = page.next, pages + 1
-    assert seen == sorted((wanted.id for wanted in made), reverse=True)
-    assert pages == 3  # 3 + 3 + 1
-
-
-async def test_filters_narrow_and_combine(database: Database, tenant: TenantId) -> None:
-    executions, workflow_id = Executions(database), uuid4()
-    first = new(workflow_id, labels={"team": "ops", "env": "prod"})
-    second = new(workflow_id, labels={"team": "dev"}, trigger="timer")
-    for wanted in (first, second, new()):
-        await executions.create_execution(tenant, wanted)
-    await executions.mark_running(tenant, second.id)
-
-    async def ids(narrowed: ExecutionFilter) -> list[UUID]:
-        return [execution.id for execution in (await executions.list(tenant, narrowed)).items]
-
-    assert await ids(ExecutionFilter(workflow_id=workflow_id)) == [second.id, first.id]
-    assert await ids(ExecutionFilter(workflow_id=workflow_id, statuses=["pending"])) == [first.id]
-    assert await ids(ExecutionFilter(labels={"team": "ops"})) == [first.id]
-    assert await ids(ExecutionFilter(trigger="timer")) == [second.id]
-    assert await ids(ExecutionFilter(created_before=datetime.now(UTC) - timedelta(hours=1))) == []
 
 
 async def test_running_and_paused_only_while_the_execution_lasts(database: Database, tenant: TenantId) -> None:

@@ -243,7 +243,7 @@ def test_what_waits_for_people_is_listed_approved_and_rejected(cli: Cli) -> None
 def _started_asking(total: int) -> str:
     server = required_server(load_settings())
     with Client(server.url, server.key) as client:
-        return str(client.run_document(ASKS, {"sum": total}).id)
+        return str(client.run(ASKS, {"sum": total}).id)
 
 
 def _wait_for_asking(cli: Cli, ids: list[str]) -> None:

@@ -13,13 +13,15 @@ import pytest
 import pytest_asyncio
 
 from engine.activities.clients.ai.registry import AiProviders
-from engine.activities.clients.credentials import CredentialFile
+from engine.activities.clients.credentials import open_credentials
 from engine.activities.clients.rate_limits import RateLimits
 from engine.activities.generation.budgeting import Ledger
 from engine.activities.generation.catalogue import ModelCatalogue, ModelFile
 from engine.activities.generation.models import Models
 from engine.nodes.generation.port import Call
 from engine.nodes.outbound.addresses import HttpPolicy
+from engine.nodes.outbound.client import HttpClient
+from engine.settings import Settings, load_settings
 from models.repositories.ai_models import AiModels, ModelFields
 from models.session import Database
 from models.tenancy import TenantId
@@ -87,11 +89,17 @@ def models_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def credentials(tmp_path: Path) -> CredentialFile:
+def credentials_settings(tmp_path: Path) -> Settings:
     path = tmp_path / "credentials.yaml"
     path.write_text(CREDENTIALS)
     path.chmod(0o600)
-    return CredentialFile(path)
+    return load_settings(data_dir=tmp_path)
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[HttpClient]:
+    async with HttpClient(HttpPolicy(allowed_hosts=["127.0.0.0/8"])) as client:
+        yield client
 
 
 @pytest_asyncio.fixture
@@ -109,10 +117,11 @@ async def providers() -> AsyncIterator[AiProviders]:
 
 @pytest.fixture
 def open_port(
-    models_file: Path, credentials: CredentialFile, providers: AiProviders, valkey: ValkeyServer
+    models_file: Path, credentials_settings: Settings, providers: AiProviders, valkey: ValkeyServer, http: HttpClient
 ) -> Callable[[Database], Models]:
     def opened(database: Database) -> Models:
         catalogue = ModelCatalogue(database, ModelFile(models_file))
+        credentials = open_credentials(credentials_settings, database, http)
         return Models(catalogue, Ledger(database), RateLimits(valkey.url), providers, credentials)
 
     return opened

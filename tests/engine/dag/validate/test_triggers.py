@@ -87,6 +87,16 @@ def test_a_cache_of_effects_is_warned_of() -> None:
     assert issue.hint
 
 
+def test_a_cache_of_what_was_received_is_refused() -> None:
+    """The messages would be acknowledged once and given out to every execution after it."""
+    params = {"operation": "receive", "queue_name": "orders"}
+    receive = {"id": "a", "type": "message_queue", "params": params, "credential": "broker", "cache": {"ttl": "1h"}}
+    (issue,) = issues(graph(receive))
+    assert (issue.code, issue.path, issue.severity) == ("CACHE_UNUSED", "nodes[0].cache", "error")
+    sent = {**params, "operation": "send", "message": "x"}
+    assert [issue.code for issue in issues(graph({**receive, "params": sent}))] == ["CACHE_OF_EFFECTS"]
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -1,0 +1,1 @@
+"""Schedules: rows on one side, Temporal Schedules on the other, and what a fire starts."""

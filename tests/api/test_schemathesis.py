@@ -1,0 +1,161 @@
+"""Generated requests to every operation of the OpenAPI document, against the API over real servers.
+
+Valid and invalid ones; no answer may be a server error, or other than the document says. `make schemathesis` sends at
+least 200 to each operation, the default run a few.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from schemathesis.config import SchemathesisConfig
+
+from api.app import create_app
+from api.openapi import operations
+from engine.settings import Settings
+from tests.api.live import LiveApi, live_api
+
+CASES = int(os.environ.get("SCHEMATHESIS_CASES", "5"))
+REPORT = os.environ.get("SCHEMATHESIS_REPORT")
+LONGEST_WAIT_S = 0.2
+TIMEOUT_S = 30
+# A request may fit the schema and still be refused: a document that has errors, a name that is taken, another's id.
+EXPECTED = ["2xx", "401", "403", "404", "409", "412", "422", "429"]
+
+
+def _document() -> dict[str, Any]:
+    """The document as it is served, but without `default`, so that each status must be named."""
+    document = copy.deepcopy(create_app(Settings()).openapi())
+    for _, _, operation in operations(document):
+        operation["responses"].pop("default", None)
+    return document
+
+
+def _config() -> SchemathesisConfig:
+    return SchemathesisConfig.from_dict(
+        {
+            "phases": {"coverage": {"enabled": CASES >= 50}, "stateful": {"enabled": False}},
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": EXPECTED},
+                # Another status is as good a refusal; 404 and 409 come before a body is looked at.
+                "negative_data_rejection": {"expected-statuses": [*map(str, range(400, 500))]},
+            },
+            "operations": [
+                # What they are for: any body at all is answered 200, with its issues.
+                {
+                    "include-operation-id": name,
+                    "checks": {"negative_data_rejection": {"enabled": False}},
+                }
+                for name in ("validate_workflow", "import_workflows")
+            ],
+        }
+    )
+
+
+@schemathesis.deserializer("application/yaml")
+def _yaml(_context: Any, response: Any) -> Any:
+    """The text itself: an answer may be a stream of several documents."""
+    return response.content.decode()
+
+
+DOCUMENT = _document()
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=_config())
+_TEMPLATES = {
+    re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "$"): path
+    for path in DOCUMENT["paths"]
+    if "{" in path
+}
+
+
+class Ids:
+    """Ids that the API itself has given, by the path parameter that takes them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, list[str]] = defaultdict(list)
+        self._random = random.Random(1)
+
+    def note(self, path: str, answer: Any) -> None:
+        """Remember what an answer brings: a Location, or a list with ids."""
+        for location in answer.headers.get("location", ()):
+            self._note_address(location)
+        if (
+            not answer.content
+            or answer.status_code // 100 != 2
+            or "application/json" not in answer.headers.get("content-type", ())
+        ):
+            return
+        body = answer.json()
+        items = body.get("items") if isinstance(body, dict) else None
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict) and isinstance(item.get("id"), str):
+                self._note_address(f"{path}/{item['id']}")
+
+    def put_into(self, parameters: dict[str, Any]) -> None:
+        """Half of the time, ids that exist in place of made up ones."""
+        for name in parameters:
+            if self.known[name] and self._random.random() < 0.5:
+                parameters[name] = self._random.choice(self.known[name][-20:])
+
+    def _note_address(self, address: str) -> None:
+        for pattern in _TEMPLATES:
+            if match := pattern.match(address):
+                for name, value in match.groupdict().items():
+                    if value not in self.known[name]:
+                        self.known[name].append(value)
+
+
+@pytest.fixture(scope="module")
+def ids() -> Ids:
+    return Ids()
+
+
+@pytest.fixture(scope="module")
+def counts() -> Generator[Counter[str]]:
+    """Cases and statuses by operation; written to a file if the run asks for it."""
+    counted: Counter[str] = Counter()
+    yield counted
+    if REPORT:
+        Path(REPORT).write_text(json.dumps(dict(sorted(counted.items())), indent=1))
+
+
+@pytest.fixture(scope="module")
+def live(engine_servers: Settings) -> Generator[LiveApi]:
+    own = {"worker": {"task_queue": "schemathesis"}, "api": {"max_body_bytes": 300_000}}
+    with live_api(engine_servers.override(own)) as served:
+        yield served
+
+
+@pytest.fixture
+def api_key(live: LiveApi) -> str:
+    return live.fresh_key()
+
+
+@schema.parametrize()
+@hypothesis_settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=CASES < 50)
+def test_every_answer_is_as_the_document_says(
+    case: schemathesis.Case, live: LiveApi, api_key: str, ids: Ids, counts: Counter[str]
+) -> None:
+    is_valid = case.meta is None or case.meta.generation.mode.is_positive
+    if is_valid:
+        ids.put_into(case.path_parameters)
+    if isinstance(case.query, dict) and isinstance(case.query.get("wait_s"), int | float):
+        case.query["wait_s"] = min(case.query["wait_s"], LONGEST_WAIT_S)
+
+    answer = case.call(base_url=live.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=TIMEOUT_S)
+
+    counts[case.operation.label] += 1
+    counts[f"{case.operation.label} -> {answer.status_code}"] += 1
+    ids.note(case.operation.path if not case.path_parameters else case.formatted_path, answer)
+    case.validate_response(answer, headers={"Authorization": f"Bearer {api_key}"})
