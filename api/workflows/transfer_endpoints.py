@@ -30,7 +30,9 @@ _CONTENT: dict[str, Any] = {
     "application/json": {"schema": {}},
     "application/zip": {"schema": {"type": "string", "format": "binary"}},
 }
-_EXPORT: dict[int | str, dict[str, Any]] = {200: {"content": _CONTENT, "description": "The documents"}}
+# A schema is of what YAML stands for, which here is one document, several, or none.
+_EXPORTED = {**_CONTENT, "application/yaml": {"schema": {}}}
+_EXPORT: dict[int | str, dict[str, Any]] = {200: {"content": _EXPORTED, "description": "The documents"}}
 _UPLOAD: dict[str, Any] = {
     "requestBody": {"required": True, "description": "One document or several", "content": _CONTENT}
 }
