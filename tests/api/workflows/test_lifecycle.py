@@ -84,12 +84,15 @@ async def test_an_archived_workflow_can_be_restored_or_deleted_for_good(api: htt
 
 
 async def test_a_workflow_with_a_running_execution_is_not_deleted(api: httpx2.AsyncClient) -> None:
-    made = await create(api)
+    nodes = [{"id": "wait", "type": "delay", "params": {"delay": "1h"}}]  # open, whether a worker runs or not
+    made = await create(api, nodes=nodes, edges=[])
     url = f"/workflows/{made['id']}"
-    assert (await api.post(f"{url}/execute")).status_code == 202, "no worker runs here, so it stays open"
+    started = await api.post(f"{url}/execute")
+    assert started.status_code == 202
     await api.delete(url)
 
     assert await refusal(api.delete(f"{url}?permanently=true")) == (409, "EXECUTION_RUNNING")
+    await api.post(f"/executions/{started.json()['id']}/cancel")
 
 
 async def test_a_new_name_is_a_new_version_published_if_the_one_before_was(api: httpx2.AsyncClient) -> None:
