@@ -64,7 +64,8 @@ def _config() -> SchemathesisConfig:
     )
 
 
-@schemathesis.deserializer("application/yaml")
+# Under every name that the built-in reader goes by, for it takes whichever of them was registered first.
+@schemathesis.deserializer("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml")
 def _yaml(_context: Any, response: Any) -> Any:
     """The text itself: an answer may be a stream of several documents."""
     return response.content.decode()

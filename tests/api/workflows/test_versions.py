@@ -148,7 +148,7 @@ async def _approve(api: httpx2.AsyncClient, url: str) -> httpx2.Response:
     async with asyncio.timeout(20):
         while True:
             answer = await api.post(f"{url}/nodes/wait/approve", json={"decision": "approved"})
-            if answer.status_code != 404:  # the node has not asked yet
+            if answer.json().get("code") != "NODE_NOT_WAITING":  # it has asked
                 return answer
             await asyncio.sleep(0.05)
 
