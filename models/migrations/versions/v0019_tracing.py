@@ -1,0 +1,8 @@
+"""Nothing yet."""
+
+revision = "0019"
+down_revision = "0018"
+
+
+def upgrade() -> None:
+    """Nothing to do."""
