@@ -15,7 +15,7 @@ install = { test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.5';
 	{ echo "uv did not succeed; trying pip ..." >&2; $(BIN)/python -m pip install --quiet $(1); }
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-slow kill kill-schedulers bench schemathesis generated-client histories check format lock clean
+.PHONY: help venv run test test-slow kill kill-schedulers faults bench bench-triggers bench-fairness bench-growth bench-scaling schemathesis generated-client mutation histories check format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -34,8 +34,11 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP) ## the whole system, the example workflow on it, then serve until Ctrl-C
 	@exec $(BIN)/structforge up --demo
 
-test: $(STAMP) ## all tests, on real servers
-	$(BIN)/python -m pytest
+# Most tests wait for servers, so three processes keep two cores busy; each of them has servers of its own (1.5 GB).
+WORKERS ?= 3
+
+test: $(STAMP) ## all tests, on real servers; WORKERS=N for another number of processes, 0 for none beside
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 kill: $(STAMP) ## 200 executions while one of two workers is killed by kill -9, 60 times; SEED=N for other moments
 	$(BIN)/python -m tests.faults.kill_workers --executions 200 --kills 60 --seed $(or $(SEED),1)
@@ -43,11 +46,32 @@ kill: $(STAMP) ## 200 executions while one of two workers is killed by kill -9, 
 kill-schedulers: $(STAMP) ## 25 schedules fire 10 times each while two schedulers are killed by kill -9; SEED=N for other moments
 	$(BIN)/python -m tests.faults.kill_schedulers --seed $(or $(SEED),1)
 
+faults: $(STAMP) ## every fault at CI size; ROW=name, SEED=N, FULL=1 for the full size, of which finished parts are kept
+	$(BIN)/python -m tests.faults run $(if $(FULL),--full) $(if $(ROW),--only $(ROW)) --seed $(or $(SEED),1)
+
+edit-schedules: $(STAMP) ## 500 edits of schedules while schedulers and Temporal are killed by kill -9; SEED=N for others
+	$(BIN)/python -m tests.faults.edit_schedules --seed $(or $(SEED),1)
+
 bench: $(STAMP) ## the same graphs by hand and through StructForge, with ratios and bars; WFFORMAT=FILE adds one
-	$(BIN)/python -m benchmarks compare $(if $(WFFORMAT),--wfformat $(WFFORMAT))
+	$(BIN)/python -m benchmarks compare --graphs one,chain,fan,layered,large,foreach $(if $(WFFORMAT),--wfformat $(WFFORMAT))
+
+bench-fairness: $(STAMP) ## what one tenant waits while another has 10,000 nodes in the queue
+	$(BIN)/python -m benchmarks.fairness
+
+bench-growth: $(STAMP) ## cost by size: 100 to 10,000 nodes, 1,000 to 100,000 executions on record; exponents and pages
+	$(BIN)/python -m benchmarks.growth
+
+bench-scaling: $(STAMP) ## 1, 2 and 4 workers; starts by API for SECONDS=600; I/O nodes beside hand-written; memory
+	$(BIN)/python -m benchmarks.scaling --seconds $(or $(SECONDS),600)
+
+bench-triggers: $(STAMP) ## from a call of a webhook until the first node runs, with ratios to a start by hand
+	$(BIN)/python -m benchmarks.trigger_latency
+
+mutation: $(STAMP) ## change permissions, crypto and graph state a little; at least 85 % must be noticed; ONLY=dag SAMPLE=200
+	nice $(BIN)/python -m tests.mutation --only "$(ONLY)" --sample $(or $(SAMPLE),0) --jobs $(or $(JOBS),2)
 
 test-slow: $(STAMP) ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=3600
 
 schemathesis: $(STAMP) ## 200 generated requests to every operation of the API; CASES=N for another number
 	SCHEMATHESIS_CASES=$(or $(CASES),200) $(BIN)/python -m pytest tests/api/test_schemathesis.py
@@ -59,8 +83,8 @@ generated-client: docs/openapi.json ## a client of docs/openapi.json by openapi-
 		--path docs/openapi.json --config docs/client-generator.yaml --output-path .generated-client/structforge_api
 	.generated-client/venv/bin/python -c 'import sys; sys.path.insert(0, ".generated-client"); import structforge_api.models'
 
-histories: $(STAMP) ## record the Temporal histories that must replay anew
-	$(BIN)/python -m tests.replay.record --fresh
+histories: $(STAMP) ## add the Temporal histories of new tests to those that must replay; AS=LABEL adds one of every test
+	$(BIN)/python -m tests.replay.record $(if $(AS),--as $(AS))
 
 check: $(STAMP) ## lint, format, types, import contracts, architecture
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
-"""Starts what waits, be it stranded or for a slot, and makes Temporal's Schedules equal the rows.
+"""Starts what waits, be it stranded or for a slot, makes Temporal's Schedules equal the rows, and does the upkeep.
 
-Several may run at once: starting the same execution twice starts it once, and one of them keeps the schedules.
+Several may run at once: starting the same execution twice starts it once, and one of them keeps the schedules, and one
+the upkeep.
 """
 
 from __future__ import annotations
@@ -18,19 +19,33 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from engine.activities.clients.objects import ObjectStore, Values
+from engine.activities.clients.redis_upkeep import LiveUpkeep
+from engine.activities.clients.temporal import protection_of
+from engine.activities.events.dispatching import Dispatcher, combined
+from engine.activities.events.filters import Filters
+from engine.activities.events.opening import Opener
+from engine.activities.events.telling import EventHandlers
+from engine.activities.health import serving_health
 from engine.activities.launching import TemporalLink, launch
+from engine.activities.notifications.telling import Notifier
+from engine.activities.observability import observed, watched
+from engine.activities.readiness import dependencies
+from engine.activities.sampling import Sampler
 from engine.activities.schedules.keeping import ScheduleKeeper
 from engine.activities.schedules.sync import ScheduleSync
 from engine.activities.starting import Versions, input_of
+from engine.activities.upkeep.keeping import UpkeepKeeper
+from engine.activities.upkeep.reconciling import Reconciler
+from engine.activities.upkeep.retaining import Retainer
+from engine.activities.upkeep.sweeping import Sweeper
+from engine.activities.upkeep.temporal_ends import TemporalEnds
 from engine.errors import ConfigurationError, NotFound, StructForgeError, SystemFault
 from engine.expressions import AstReferenceParser
 from engine.nodes.registry import catalogue_of
 from engine.settings import Settings, load_settings
-from engine.telemetry import configure_logging
-from models.repositories.audit import AuditLog
+from engine.telemetry import metrics
 from models.repositories.executions import Executions
 from models.repositories.node_executions import NodeExecutions
-from models.repositories.quotas import Quotas
 from models.rows import TERMINAL_EXECUTION_STATUSES, Finish
 from models.session import Database
 from models.tables import Execution
@@ -41,8 +56,6 @@ STRANDED_AFTER = timedelta(seconds=2)
 # A child is started by its parent; only one that was given up is the relay's business.
 CHILD_STRANDED_AFTER = timedelta(seconds=30)
 RELEASED = "structforge_released"  # what PostgreSQL tells when an execution that waited has a slot
-SWEEP_EVERY_S = 600.0
-KEEP_COUNTERS = timedelta(days=1)
 BATCH = 100
 AT_ONCE = 20
 LONGEST_WAIT_S = 60.0
@@ -60,7 +73,6 @@ class Relay:
     versions: Versions
     started: int = 0
     _released: asyncio.Event = field(default_factory=asyncio.Event)
-    _swept_at: float = 0.0
     _failed: dict[UUID, tuple[int, float]] = field(default_factory=dict[UUID, tuple[int, float]])
 
     async def run_forever(self) -> None:
@@ -71,7 +83,6 @@ class Relay:
                 self._released.clear()
                 try:
                     await self.run_once()
-                    await self._forget_what_is_old()
                 except SystemFault as fault:
                     _log.warning("the relay waits: %s", fault)
                 with contextlib.suppress(TimeoutError):
@@ -89,15 +100,6 @@ class Relay:
                     await lost.wait()
             except SystemFault:
                 await asyncio.sleep(EVERY_S)
-
-    async def _forget_what_is_old(self) -> None:
-        if time.monotonic() - self._swept_at > SWEEP_EVERY_S:
-            await Quotas(self.database).remove_expired(KEEP_COUNTERS)
-            kept = self.settings.audit
-            await AuditLog(self.database).forget(
-                timedelta(days=kept.retention_days), timedelta(days=kept.refused_retention_days)
-            )
-            self._swept_at = time.monotonic()
 
     async def run_once(self) -> int:
         """Start what has waited too long; how many were started. Raises: SystemFault if PostgreSQL is away."""
@@ -138,6 +140,7 @@ class Relay:
             self._note_failure(execution, error)
             return False
         if is_new:
+            metrics.RELAYED_STARTS.inc()
             _log.info("execution %s was stranded and is started now", execution.id)
         return is_new
 
@@ -171,10 +174,12 @@ async def open_relay(settings: Settings) -> AsyncGenerator[Relay]:
     url, address = settings.database.url, settings.temporal.address
     if url is None or address is None:
         raise ConfigurationError("the scheduler needs STRUCTFORGE_DATABASE__URL and STRUCTFORGE_TEMPORAL__ADDRESS")
-    database = await Database.open(url.get_secret_value(), pool_size=min(5, settings.database.pool_size))
+    database = await Database.open(url.get_secret_value(), pool_size=settings.database.pool_size)
     try:
-        objects = ObjectStore.open(settings.objects_url)
-        temporal = TemporalLink(address, settings.temporal.namespace, objects)
+        objects = ObjectStore.of(settings)
+        temporal = TemporalLink(
+            address, settings.temporal.namespace, objects, protection_of(settings), settings.fairness
+        )
         versions = Versions(database, catalogue_of(settings), AstReferenceParser())
         yield Relay(settings, database, Values(objects), temporal, versions)
     finally:
@@ -187,16 +192,87 @@ def schedule_keeper(relay: Relay) -> ScheduleKeeper:
     return ScheduleKeeper(relay.database, sync, f"{socket.gethostname()}:{os.getpid()}")
 
 
+@contextlib.asynccontextmanager
+async def open_dispatcher(relay: Relay) -> AsyncGenerator[Dispatcher]:
+    """The dispatcher of the outbox, on the relay's connections."""
+    limits = relay.settings.limits
+    filters = Filters(timeout_s=limits.expression_timeout_s, memory_bytes=limits.expression_memory_bytes)
+    opener = Opener(
+        relay.database,
+        relay.values,
+        relay.versions,
+        relay.temporal,
+        relay.settings.worker.task_queue,
+        limits.inline_output_bytes,
+        filters,
+    )
+    events = EventHandlers(relay.database, opener, limits.event_depth)
+    try:
+        notifier = Notifier(relay.database, relay.temporal, relay.settings)
+        yield Dispatcher(relay.database, combined(events.handlers(), notifier.handlers()))
+    finally:
+        await filters.close()
+
+
+@contextlib.asynccontextmanager
+async def open_upkeep(relay: Relay) -> AsyncGenerator[UpkeepKeeper]:
+    """Reconciler, retention and sweeper, on the relay's connections."""
+    settings, database = relay.settings, relay.database
+    upkeep, kept = settings.upkeep, settings.retention
+    live = None if settings.redis.url is None else LiveUpkeep.open(settings.redis.url.get_secret_value())
+    try:
+        yield UpkeepKeeper(
+            database,
+            Reconciler(
+                database,
+                TemporalEnds(relay.temporal, settings.temporal.namespace),
+                live,
+                timedelta(seconds=upkeep.grace_s),
+                timedelta(days=kept.executions_days) if kept.executions_days else None,
+            ),
+            Retainer(database, settings),
+            Sweeper(database, ObjectStore.of(settings), timedelta(days=kept.objects_days)),
+            f"{socket.gethostname()}:{os.getpid()}",
+            upkeep.reconcile_every_s,
+            upkeep.retain_every_s,
+        )
+    finally:
+        if live is not None:
+            await live.close()
+
+
+def samplers(relay: Relay) -> list[Sampler]:
+    """Who sets the gauges over the installation; nobody while metrics are not shown."""
+    settings = relay.settings
+    if settings.metrics.port is None:
+        return []
+    queues = sorted({settings.worker.task_queue, *settings.worker.routes.values()})
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    namespace, every_s = settings.temporal.namespace, settings.metrics.sample_s
+    return [Sampler(relay.database, relay.temporal, namespace, queues, holder, every_s)]
+
+
 async def serve(settings: Settings) -> None:
     """Relay until SIGINT or SIGTERM; a pass that is under way ends first."""
-    configure_logging("scheduler")
+    with observed("scheduler", settings):
+        await _serve(settings)
+
+
+async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_relay(settings) as relay:
+    async with (
+        open_relay(settings) as relay,
+        open_dispatcher(relay) as dispatcher,
+        open_upkeep(relay) as upkeep,
+        watched(settings, relay.database, temporal=relay.temporal.check),
+        serving_health(settings.health, dependencies(relay.database, ObjectStore.of(settings), relay.temporal.check)),
+    ):
         keeper = schedule_keeper(relay)
-        running = {asyncio.create_task(relay.run_forever()), asyncio.create_task(keeper.run_forever())}
+        parts = (relay, keeper, dispatcher, upkeep, *samplers(relay))
+        running = {asyncio.create_task(one.run_forever()) for one in parts}
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({*running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -11,11 +11,12 @@ from api.audit import note_caller, note_reason
 from api.auth import Identity
 from api.permissions import Permission, demand_of
 from api.rate_limit_headers import count_request
-from api.resources import Held
+from api.resources import Held, resources_of
 from api.route_access import check_route
 from api.visitors import visitor_of
 from engine.errors import AccessDenied, Unauthenticated
 
+_IDENTITY = "identity"
 _bearer = HTTPBearer(auto_error=False, description="An API key, sf_..., or an access token")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key, sf_...")
 _share = APIKeyHeader(
@@ -32,9 +33,12 @@ async def authorise(
 ) -> None:
     """Let the request in if its caller may call this endpoint; every route depends on this.
 
+    `GuardedRoute` has it done before the body is read; then there is nothing left to do.
     Raises: Unauthenticated; AccessDenied; NotFound if the caller may not see what the path names; SystemFault.
     """
     demand = demand_of(request.scope.get("endpoint"))
+    if hasattr(request.state, _IDENTITY):
+        return
     if demand.permissions == (Permission.PUBLIC,):
         return
     try:
@@ -47,12 +51,19 @@ async def authorise(
     except (AccessDenied, Unauthenticated) as refused:
         note_reason(refused.message)
         raise
-    request.state.identity = identity
+    setattr(request.state, _IDENTITY, identity)
+
+
+async def authorise_early(request: Request) -> None:
+    """The same before anything of the body is read. Raises: as `authorise`."""
+    await authorise(
+        request, resources_of(request), await _bearer(request), await _header(request), await _share(request)
+    )
 
 
 def identity_of(request: Request) -> Identity:
     """The caller that `authorise` let in."""
-    return cast("Identity", request.state.identity)
+    return cast("Identity", getattr(request.state, _IDENTITY))
 
 
 Caller = Annotated[Identity, Depends(identity_of)]

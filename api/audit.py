@@ -20,6 +20,7 @@ import orjson
 from api.auth import Identity
 from api.resources import Resources
 from engine.errors import StructForgeError
+from engine.telemetry.context import bound
 from models.ids import new_id
 from models.repositories.audit import AuditLog
 from models.tables import AuditEntry
@@ -49,6 +50,8 @@ _trail: ContextVar[Trail | None] = ContextVar("audit_trail", default=None)
 def begin(trail: Trail) -> None:
     """From here on, entries of this task belong to this request."""
     _trail.set(trail)
+    if (work := bound()) is not None:
+        work.request_id = trail.request_id
 
 
 def note_caller(resources: Resources, caller: Identity) -> None:
@@ -56,6 +59,8 @@ def note_caller(resources: Resources, caller: Identity) -> None:
     trail = _trail.get()
     if trail is not None:
         trail.resources, trail.caller = resources, caller
+    if (work := bound()) is not None:
+        work.tenant = str(caller.tenant)
 
 
 def note_reason(reason: str) -> None:
@@ -65,18 +70,38 @@ def note_reason(reason: str) -> None:
         trail.reason = reason
 
 
+def note_nothing() -> None:
+    """Say that the request under way changes nothing: an answer that was given before is given again."""
+    trail = _trail.get()
+    if trail is not None:
+        trail.noted = True
+
+
+async def audit_unless_noted(
+    resources: Resources, caller: Identity, action: str, target_kind: str, target_id: object
+) -> None:
+    """Enter the change of the request under way, if its endpoint has entered nothing."""
+    trail = _trail.get()
+    if trail is None or not trail.noted:
+        await audit(resources, caller, action, target_kind, target_id)
+
+
 async def audit(
     resources: Resources, caller: Identity, action: str, target_kind: str, target_id: object, **facts: Any
 ) -> None:
     """Enter a change that was made: `action` is like `workflow.publish`, `facts` what a reader needs and no secret.
 
-    The change stands already, so a log that cannot be written is the operator's matter: it is reported in the
-    process's own log and does not fail the request.
+    The entry of a definition stands in the transaction of the change itself: without it there is no change. Of other
+    changes, such as a word to an execution that runs, nothing can be taken back: a log that cannot be written is then
+    the operator's matter, is reported in the process's own log and does not fail the request.
     """
     trail = _trail.get()
     if trail is not None:
         trail.noted = True
     written = entry(caller, trail, action, target_kind, target_id, facts)
+    if resources.database.is_joined:
+        await AuditLog(resources.database).add(caller.tenant, [written])
+        return
     try:
         # A client that hangs up must not keep the entry out.
         await asyncio.shield(AuditLog(resources.database).add(caller.tenant, [written]))

@@ -82,9 +82,8 @@ class AuditTrail:
         if status in (401, 403):
             await self._note_refusal(scope, trail, status)
         elif status < 400 and trail.caller is not None and not trail.noted and _is_change(scope):
-            kind, target = _target(scope, headers.get("location"))
             assert trail.resources is not None
-            await audit(trail.resources, trail.caller, _action(scope), kind, target)
+            await audit(trail.resources, trail.caller, *change_of(scope, headers.get("location")))
 
     async def _note_refusal(self, scope: Scope, trail: Trail, status: int) -> None:
         resources = cast("Resources | None", scope["app"].state.resources)
@@ -104,6 +103,11 @@ class AuditTrail:
             await asyncio.shield(AuditLog(resources.database).add(tenant, [written]))
         except StructForgeError as error:
             _log.error("a refused %s is missing in the audit log: %s", action, error)
+
+
+def change_of(scope: Scope, location: str | None) -> tuple[str, str, str]:
+    """Action, kind and id of the change that a request asks for, named after its endpoint."""
+    return _action(scope), *_target(scope, location)
 
 
 def _request_id(scope: Scope) -> str:

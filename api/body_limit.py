@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from email.message import Message as Header
+from typing import cast
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
 
 MAX_QUERY_BYTES = 32_768
 MAX_HEADER_BYTES = 32_768  # of all headers together; the server itself gives up at 64 KB
+_FAULT = "body_fault"
 _Refusal = tuple[int, str, str]
+
+
+def check_announced(request: Request) -> None:
+    """Refuse a body by what the headers say of it, once its sender is known. Raises: HTTPException 413, 415."""
+    refusal = cast("_Refusal | None", getattr(request.state, _FAULT, None))
+    if refusal is not None:
+        raise HTTPException(refusal[0], refusal[2])
 
 
 class BodyLimit:
@@ -31,9 +41,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if (refusal := _head_fault(scope) or self._announced_fault(scope)) is not None:
+        if (refusal := _head_fault(scope)) is not None:
             await problem(*refusal)(scope, receive, send)
             return
+        # Who sends a body that will not be read is asked for before that is said.
+        scope.setdefault("state", {})[_FAULT] = _type_fault(scope) or self._announced_fault(scope)
         await self._app(scope, self._counted(receive), send)
 
     @property
@@ -76,6 +88,11 @@ def _head_fault(scope: Scope) -> _Refusal | None:
         return 414, "URI_TOO_LONG", f"the query is longer than {MAX_QUERY_BYTES:,} bytes"
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
         return 431, "HEADERS_TOO_LARGE", f"the headers are larger than {MAX_HEADER_BYTES:,} bytes"
+    return None
+
+
+def _type_fault(scope: Scope) -> _Refusal | None:
+    """Why the body is not read, whatever is in it."""
     headers = Headers(scope=scope)
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):

@@ -5,7 +5,8 @@ Every operation names the errors that it may answer with, each as a `Problem`; e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
 from api.errors import MEDIA_TYPE
+from api.guarded_route import defines_by
+from api.idempotency import KEY_PARAMETER
 from api.openapi_texts import DESCRIPTION, EXAMPLES, PROBLEM_EXAMPLES, PROBLEMS, TAGS
 from api.permissions import Permission, permissions_of
 from api.schemas import Problem
@@ -29,13 +32,16 @@ class DescribedApi(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = _completed(super().openapi(), self._open_to_all())
+            document = super().openapi()
+            _take_keys(document, self._endpoints(defines_by))
+            open_to_all = self._endpoints(lambda endpoint: Permission.PUBLIC in permissions_of(endpoint))
+            self.openapi_schema = _completed(document, open_to_all)
         return self.openapi_schema
 
-    def _open_to_all(self) -> set[str]:
+    def _endpoints(self, wanted: Callable[[Any], bool]) -> set[str]:
         routes = [found.original_route for found in iter_route_contexts(self.routes)]
         endpoints = [route.endpoint for route in routes if isinstance(route, APIRoute)]
-        return {endpoint.__name__ for endpoint in endpoints if Permission.PUBLIC in permissions_of(endpoint)}
+        return {endpoint.__name__ for endpoint in endpoints if wanted(endpoint)}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -69,6 +75,13 @@ def _completed(document: dict[str, Any], open_to_all: set[str]) -> dict[str, Any
     used = {tag for _, _, operation in operations(document) for tag in operation.get("tags", ())}
     document["tags"] = [{"name": tag} | ({"description": TAGS[tag]} if tag in TAGS else {}) for tag in sorted(used)]
     return document
+
+
+def _take_keys(document: dict[str, Any], defining: set[str]) -> None:
+    """Requests that define something take an idempotency key, which their endpoints never see."""
+    for _, method, operation in operations(document):
+        if method == "post" and operation["operationId"] in defining:
+            operation.setdefault("parameters", []).append(copy.deepcopy(KEY_PARAMETER))
 
 
 def _named_by_title(document: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,9 @@ TAGS: dict[str, str] = {
     "budgets": "Bounds of what AI calls may use",
     "executions": "Runs of workflows: started, watched, steered, repeated",
     "me": "Who the caller is",
+    "notifications": "Whom to tell of what, and what was sent",
     "node types": "The catalogue of node types",
+    "stats": "Numbers over executions",
     "system": "For load balancers and supervisors",
     "tenants": "Tenants of the installation, and the caller's own",
     "usage": "What AI calls used",
@@ -77,5 +79,12 @@ EXAMPLES: dict[str, Any] = {
     "RerunRequest": {"from_node": "double"},
     "SkipRequest": {"output": {"twice": 42}},
     "DecisionRequest": {"decision": "approved", "comment": "as agreed"},
+    "NotificationRuleRequest": {
+        "name": "failures to operations",
+        "on": ["failed", "timed_out"],
+        "via": "email",
+        "to": ["ops@shop.example"],
+        "template": {"subject": "{{ workflow.name }} {{ event }}: {{ error.code }}"},
+    },
     "BudgetRequest": {"period": "month", "tokens": 1_000_000},
 }

@@ -51,6 +51,13 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     CREDENTIAL_READ = "credential:read"
     CREDENTIAL_WRITE = "credential:write"
+    NOTIFICATION_READ = "notification:read"
+    NOTIFICATION_MANAGE = "notification:manage"
+    CODEC_USE = "codec:use"
+    EVENT_PUBLISH = "event:publish"
+    EVENT_READ = "event:read"
+    OUTBOX_MANAGE = "outbox:manage"
+    SYSTEM_READ = "system:read"
 
 
 # What a route with a workflow in its path asks for of the caller's role there, by its permission.
@@ -77,8 +84,12 @@ ADMIN_ONLY = frozenset(
         Permission.QUOTA_READ,
         Permission.QUOTA_WRITE,
         Permission.AUDIT_READ,
+        Permission.CODEC_USE,
         Permission.USER_WRITE,
         Permission.TENANT_WRITE,
+        Permission.NOTIFICATION_MANAGE,
+        Permission.OUTBOX_MANAGE,
+        Permission.SYSTEM_READ,
     }
 )
 # A path with one of these is about one workflow, and its caller needs a role there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -14,14 +14,20 @@ from api.authentication.oidc import Provider, open_provider
 from api.authentication.passwords import Passwords
 from api.authentication.signing_key import signing_key
 from api.authentication.tokens import Tokens
+from api.live.hub import LiveStreams
 from api.rate_limits import RateLimits
+from engine.activities.clients.credentials import CredentialStore, open_credentials
 from engine.activities.clients.objects import ObjectStore, Values
 from engine.activities.clients.redis_live import LiveView
+from engine.activities.clients.temporal import protection_of
 from engine.activities.launching import TemporalLink
+from engine.activities.readiness import Dependencies, dependencies, redis_view
 from engine.activities.starting import Versions
 from engine.dag.limits import Limits
 from engine.errors import ConfigurationError
 from engine.expressions import AstReferenceParser
+from engine.nodes.outbound.addresses import HttpPolicy
+from engine.nodes.outbound.client import HttpClient
 from engine.nodes.registry import Catalogue, catalogue_of
 from engine.settings import Settings
 from models.keyring import Keys
@@ -34,6 +40,7 @@ class Resources:
 
     settings: Settings
     database: Database
+    objects: ObjectStore
     values: Values
     live: LiveView | None
     temporal: TemporalLink
@@ -46,6 +53,12 @@ class Resources:
     rate_limits: RateLimits
     provider: Provider | None
     keys: Keys
+    credentials: CredentialStore  # to compare with: the API sends none
+    streams: LiveStreams = field(default_factory=LiveStreams)
+
+    def dependencies(self) -> Dependencies:
+        """What the API stands on, to be asked."""
+        return dependencies(self.database, self.objects, self.temporal.check, optional=redis_view(self.live))
 
     @property
     def limits(self) -> Limits:
@@ -80,17 +93,23 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
         redis_url = settings.redis.url
         rate_limits = RateLimits(None if redis_url is None else redis_url.get_secret_value())
         stack.push_async_callback(rate_limits.close)
+        streams = LiveStreams.open(None if redis_url is None else redis_url.get_secret_value())
+        stack.push_async_callback(streams.close)
         provider = open_provider(settings)
         if provider is not None:
             stack.push_async_callback(provider.close)
-        objects = ObjectStore.open(settings.objects_url)
+        http = HttpClient(HttpPolicy(allowed_hosts=settings.http.allowed_hosts))
+        stack.push_async_callback(http.aclose)
+        objects = ObjectStore.of(settings)
+        protection = protection_of(settings)
         catalogue, parser = catalogue_of(settings), AstReferenceParser()
         yield Resources(
             settings=settings,
             database=database,
+            objects=objects,
             values=Values(objects),
             live=live,
-            temporal=TemporalLink(address, settings.temporal.namespace, objects),
+            temporal=TemporalLink(address, settings.temporal.namespace, objects, protection, settings.fairness),
             catalogue=catalogue,
             parser=parser,
             versions=Versions(database, catalogue, parser),
@@ -100,6 +119,8 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             rate_limits=rate_limits,
             provider=provider,
             keys=Keys(settings),
+            streams=streams,
+            credentials=open_credentials(settings, database, http),
         )
 
 

@@ -36,7 +36,7 @@ async def check_route(resources: Resources, caller: Identity, demand: Demand, pa
     for name in named:
         if demand.role is None:
             raise AccessDenied("this route declares no role")
-        await _check_role(resources, caller, name, _uuid(name, path[name]), demand.role)
+        await _check_role(resources, caller, name, uuid_of(name, path[name]), demand.role)
 
 
 def _check_in_tenant(caller: Identity, demand: Demand) -> None:
@@ -69,7 +69,8 @@ async def _check_approval(resources: Resources, caller: Identity, approval_id: U
     check_role(await role_on(resources, caller, row.workflow_id), role, f"approval {approval_id}")
 
 
-def _uuid(name: str, text: str) -> UUID:
+def uuid_of(name: str, text: str) -> UUID:
+    """The id in a parameter of a path. Raises: ValidationFailed."""
     try:
         return UUID(text)
     except ValueError:

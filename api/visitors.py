@@ -8,6 +8,7 @@ from api.resources import Resources
 from engine.errors import Unauthenticated
 from models.repositories.shares import Shares
 from models.roles import Role
+from models.tables import ShareLink
 from models.tenancy import mint_tenant
 
 SCOPES: dict[Role, tuple[Permission, ...]] = {
@@ -23,7 +24,15 @@ SCOPES: dict[Role, tuple[Permission, ...]] = {
 
 async def visitor_of(resources: Resources, token: str) -> Identity:
     """Who shows the token of a link; its use is counted. Raises: Unauthenticated; SystemFault."""
-    link = await Shares(resources.database).use(token)
+    return _visitor(await Shares(resources.database).use(token))
+
+
+async def still_visitor_of(resources: Resources, token: str) -> Identity:
+    """The same for a visit that has begun, not counted again. Raises: Unauthenticated; SystemFault."""
+    return _visitor(await Shares(resources.database).find(token))
+
+
+def _visitor(link: ShareLink | None) -> Identity:
     if link is None:
         raise Unauthenticated("the sharing link is not known, has expired or was revoked")
     role = Role(link.role)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.comparing import FULL, QUICK, compare
 from benchmarks.figures import Figure
-from benchmarks.graphs import BUILT_IN, graph_named
+from benchmarks.graphs import BUILT_IN, LARGE, graph_named
 from benchmarks.profiling import profile
 from benchmarks.report import print_figures, write_json
 from benchmarks.subjects import VARIANTS
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     comparing = actions.add_parser("compare", help="StructForge against hand-written Temporal workflows")
     comparing.add_argument("--quick", action="store_true", help="fewer rounds: about a minute")
-    comparing.add_argument("--graphs", type=_names, default=list(BUILT_IN), help=f"of {','.join(BUILT_IN)}")
+    comparing.add_argument("--graphs", type=_names, default=list(BUILT_IN), help=f"of {','.join((*BUILT_IN, *LARGE))}")
     comparing.add_argument("--rounds", type=_positive, help="rounds of the latency of each graph")
     comparing.add_argument("--json", type=Path, help="write the figures to this file")
     profiling = actions.add_parser("profile", help="where the time of a StructForge worker goes")

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.figures import Figure, figures_of
-from benchmarks.graphs import Graph, graph_named
+from benchmarks.graphs import LARGE, Graph, graph_named
 from benchmarks.measuring import measure_latency, measure_throughput
 from benchmarks.stand import WORKER, Stand, open_stand
 from benchmarks.subjects import VARIANTS, Subject, subject_of
@@ -31,7 +31,7 @@ class Effort:
 
 
 FULL = Effort(
-    rounds={"one": 40, "chain": 25, "fan": 15, "layered": 7, "wfformat": 15},
+    rounds={"one": 40, "chain": 25, "fan": 15, "layered": 7, "wfformat": 15, "large": 3, "foreach": 3},
     latency_budget_s=40,
     blocks=5,
     counts={"one": 400, "chain": 100},
@@ -39,7 +39,7 @@ FULL = Effort(
     throughput_budget_s=45,
 )
 QUICK = Effort(
-    rounds={"one": 10, "chain": 7, "fan": 5, "layered": 3, "wfformat": 5},
+    rounds={"one": 10, "chain": 7, "fan": 5, "layered": 3, "wfformat": 5, "large": 1, "foreach": 1},
     latency_budget_s=8,
     blocks=2,
     counts={"one": 150, "chain": 50},
@@ -57,7 +57,7 @@ async def compare(
     async with open_stand(WORKER, wfformat=wfformat) as stand:
         for graph in graphs:
             console.print(f"{graph.name}: {len(graph.parents)} nodes ...")
-            subjects = [await subject_of(stand, graph, variant) for variant in VARIANTS]
+            subjects = [await subject_of(stand, graph, variant) for variant in variants_of(graph)]
             figures += await _latency(stand, graph, subjects, effort, rounds or effort.rounds[graph.name])
             if graph.name in effort.counts:
                 figures += await _throughput(stand, graph, subjects, effort)
@@ -73,8 +73,14 @@ def _print_short(console: Console, figures: Sequence[Figure]) -> None:
 async def _latency(
     stand: Stand, graph: Graph, subjects: Sequence[Subject], effort: Effort, rounds: int
 ) -> list[Figure]:
-    series = await measure_latency(subjects, stand.total_cpu_s, rounds=rounds, budget_s=effort.latency_budget_s)
-    return figures_of("latency", graph.name, series)
+    series = await measure_latency(
+        subjects,
+        stand.total_cpu_s,
+        rounds=rounds,
+        budget_s=effort.latency_budget_s,
+        warm_up=0 if graph.name in LARGE else 2,
+    )
+    return figures_of("latency", graph.name, series, stand.worker_mb())
 
 
 async def _throughput(stand: Stand, graph: Graph, subjects: Sequence[Subject], effort: Effort) -> list[Figure]:
@@ -87,4 +93,9 @@ async def _throughput(stand: Stand, graph: Graph, subjects: Sequence[Subject], e
         block_s=effort.block_s,
         budget_s=effort.throughput_budget_s,
     )
-    return figures_of("throughput", graph.name, series)
+    return figures_of("throughput", graph.name, series, stand.worker_mb())
+
+
+def variants_of(graph: Graph) -> list[str]:
+    """A loop has no variant with an expression over parents."""
+    return [variant for variant in VARIANTS if graph.name != "foreach" or variant in _THROUGHPUT_VARIANTS]

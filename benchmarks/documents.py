@@ -10,6 +10,23 @@ Style = Literal["plain", "computed"]
 
 # A hundred parents make an expression of 2 KB; the limit of the product is 4 KB.
 MOST_COMPUTED_PARENTS = 150
+ABREAST = 100  # passes of a loop at a time
+
+
+def fused_document_of(document: dict[str, Any]) -> dict[str, Any]:
+    """A document with an I/O node (of the plugin beside this) in place of each transform, fused."""
+    settings = {**document["settings"], "dispatch": "fused"}
+    return {**_with_io(document), "name": f"{document['name']}-fused", "settings": settings}
+
+
+def _with_io(graph: dict[str, Any]) -> dict[str, Any]:
+    nodes: list[dict[str, Any]] = [
+        {**node, "type": "bench.read"} if node["type"] == "transform" else {**node} for node in graph["nodes"]
+    ]
+    for node in nodes:
+        if "body" in node["params"]:
+            node["params"] = {**node["params"], "body": _with_io(node["params"]["body"])}
+    return {**graph, "nodes": nodes}
 
 
 def document_of(graph: Graph, style: Style, *, isolate: bool) -> dict[str, Any]:
@@ -32,6 +49,30 @@ def document_of(graph: Graph, style: Style, *, isolate: bool) -> dict[str, Any]:
         "edges": edges,
         # As many at once as the product allows: a hand-written workflow has no bound either.
         "settings": {"max_parallel_nodes": 500},
+    }
+
+
+def foreach_document(graph: Graph, *, isolate: bool) -> dict[str, Any]:
+    """One loop with a pass for each node of the graph, each the transform node of `document_of` without parents."""
+    node = {"id": "read", "type": "transform", "params": {"mapping": {"id": "{{ item }}", "parents": []}}}
+    params = {
+        "loop_type": "foreach",
+        "items": f"{{{{ list(range({len(graph.parents)})) }}}}",
+        "max_iterations": len(graph.parents),
+        "concurrency": ABREAST,
+        "body": {
+            "nodes": [node | {"isolate": True} if isolate else node],
+            "edges": [],
+            "outputs": "{{ nodes.read.output }}",
+        },
+    }
+    return {
+        "schema_version": 1,
+        "name": f"foreach-{'isolated' if isolate else 'local'}",
+        "nodes": [{"id": "each", "type": "loop", "params": params, "timeout": "1h"}],
+        "edges": [],
+        "settings": {"max_parallel_nodes": 500},
+        "outputs": {"items": "{{ nodes.each.output.items }}"},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
@@ -17,6 +17,8 @@ _LATENCY_BARS = {
     ("fan", "local"): 0.2,
     ("layered", "local"): 0.06,
     ("layered", "computed"): 0.12,
+    ("chain", "fused"): 0.45,
+    ("layered", "fused"): 0.12,
 }
 _THROUGHPUT_BARS = {("one", "local"): 1.1, ("one", "isolated"): 0.85}
 
@@ -36,6 +38,7 @@ class Figure:
     cpu_ms: float  # processor time of all processes for one execution
     ratio: float
     bar: float | None
+    worker_mb: float = 0.0  # resident memory of this side's worker afterwards
 
     @property
     def is_met(self) -> bool | None:
@@ -55,8 +58,11 @@ def bar_of(measure: Measure, graph: str, variant: str) -> float | None:
     return _ISOLATED_LATENCY if variant == "isolated" else _LATENCY_BARS.get((graph, variant))
 
 
-def figures_of(measure: Measure, graph: str, series: Sequence[Series]) -> list[Figure]:
-    """Raises: ValueError if the hand-written side is not among `series`."""
+def figures_of(
+    measure: Measure, graph: str, series: Sequence[Series], worker_mb: Mapping[str, float] | None = None
+) -> list[Figure]:
+    """`worker_mb` is the memory of each side's worker. Raises: ValueError if the hand-written side is missing."""
+    memory = worker_mb or {}
     base = next((one for one in series if one.variant == BASE), None)
     if base is None:
         raise ValueError(f"{graph}: nothing to compare with")
@@ -74,6 +80,7 @@ def figures_of(measure: Measure, graph: str, series: Sequence[Series]) -> list[F
             cpu_ms=one.cpu_s * 1000 / max(1, one.executions),
             ratio=median(one.samples) / base_median,
             bar=bar_of(measure, graph, one.variant),
+            worker_mb=memory.get(BASE if one.variant == BASE else "structforge", 0.0),
         )
         for one in series
     ]

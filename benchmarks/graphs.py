@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 BUILT_IN = ("one", "chain", "fan", "layered")
+LARGE = ("large", "foreach")  # ten thousand nodes each, minutes to compare
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ def layered(layers: int = 10, width: int = 100, reads: int = 3) -> Graph:
     return Graph("layered", tuple(parents))
 
 
+def large() -> Graph:
+    """Ten thousand nodes in a hundred layers."""
+    return Graph("large", layered(layers=100).parents)
+
+
+def foreach(count: int = 10_000) -> Graph:
+    """So many passes of one node, none of which reads another."""
+    return Graph("foreach", ((),) * count)
+
+
 def wfformat(path: Path) -> Graph:
     """The graph of a WfFormat 1.5 file: its tasks are the nodes, their children the edges.
 
@@ -83,11 +94,12 @@ def _ordered(children: dict[str, list[str]], path: Path) -> tuple[tuple[int, ...
 
 
 def graph_named(name: str, wfformat_path: Path | None = None) -> Graph:
-    """The graph `name` of `BUILT_IN`, or `wfformat` with the file at hand. Raises: ValueError."""
+    """The graph `name` of `BUILT_IN` or `LARGE`, or `wfformat` with the file at hand. Raises: ValueError."""
     if name == "wfformat":
         if wfformat_path is None:
             raise ValueError("the graph wfformat needs a file: --wfformat PATH")
         return wfformat(wfformat_path)
-    if name not in BUILT_IN:
-        raise ValueError(f"no graph {name}: choose from {', '.join(BUILT_IN)}, wfformat")
-    return {"one": one, "chain": chain, "fan": fan, "layered": layered}[name]()
+    made = {"one": one, "chain": chain, "fan": fan, "layered": layered, "large": large, "foreach": foreach}
+    if name not in made:
+        raise ValueError(f"no graph {name}: choose from {', '.join(made)}, wfformat")
+    return made[name]()

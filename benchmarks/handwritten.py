@@ -18,7 +18,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
 
-from benchmarks.graphs import BUILT_IN, Graph, graph_named
+from benchmarks.documents import ABREAST
+from benchmarks.graphs import BUILT_IN, LARGE, Graph, graph_named
 from engine.settings import Settings, load_settings
 
 TASK_QUEUE = "handwritten"
@@ -67,13 +68,31 @@ class AnyGraph:
         return {f"n{sink}": await tasks[sink] for sink in graph.sinks}
 
 
+@workflow.defn(name="handwritten-foreach")
+class Foreach:
+    """Every pass is an activity, `ABREAST` at a time; Temporal refuses more than 2,000 that wait."""
+
+    @workflow.run
+    async def run(self) -> list[Any]:
+        count = len(_GRAPHS["foreach"].parents)
+        outputs: list[Any] = [None] * count
+        left = iter(range(count))
+
+        async def work() -> None:
+            for number in left:
+                outputs[number] = await _run(number, [])
+
+        await asyncio.gather(*[work() for _ in range(ABREAST)])
+        return outputs
+
+
 def _run(node: int, parents: list[Any]) -> Any:
     return workflow.execute_activity(read_parents, args=[node, parents], start_to_close_timeout=_TIMEOUT)
 
 
 def workflow_of(graph: Graph) -> tuple[str, list[Any]]:
     """Name and arguments of the Temporal workflow that runs `graph`."""
-    if graph.name in ("one", "chain"):
+    if graph.name in ("one", "chain", "foreach"):
         return f"handwritten-{graph.name}", []
     return "handwritten-graph", [graph.name]
 
@@ -84,7 +103,7 @@ def build_worker(settings: Settings, client: Client) -> Worker:
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[OneNode, Chain, AnyGraph],
+        workflows=[OneNode, Chain, AnyGraph, Foreach],
         activities=[read_parents],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=options.max_cached_workflows,
@@ -100,7 +119,7 @@ def build_worker(settings: Settings, client: Client) -> Worker:
 
 async def serve(settings: Settings, wfformat_path: Path | None) -> None:
     """Work until SIGTERM."""
-    names = [*BUILT_IN, *(["wfformat"] if wfformat_path else [])]
+    names = [*BUILT_IN, *LARGE, *(["wfformat"] if wfformat_path else [])]
     _GRAPHS.update({name: graph_named(name, wfformat_path) for name in names})
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -33,7 +33,7 @@ def _table(measure: Measure, rows: Sequence[Figure]) -> Table:
     table = Table(title=title)
     for column in ("graph", "variant"):
         table.add_column(column)
-    for column in (unit, "lowest", "highest", "samples", "events", "cpu ms", "x hand-written", "bar"):
+    for column in (unit, "lowest", "highest", "samples", "events", "cpu ms", "worker MB", "x hand-written", "bar"):
         table.add_column(column, justify="right")
     table.add_column("")
     for number, row in enumerate(rows):
@@ -55,6 +55,7 @@ def _cells(row: Figure) -> list[str]:
         str(row.samples),
         events,
         f"{row.cpu_ms:.1f}",
+        f"{row.worker_mb:.0f}" if row.worker_mb else "",
         f"{row.ratio:.3f}",
         bar,
         verdict,

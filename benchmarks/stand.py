@@ -7,18 +7,19 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from temporalio.client import Client
 
 from engine.activities.clients.objects import ObjectStore, Values
-from engine.activities.clients.temporal import connect
+from engine.activities.clients.temporal import connect, protection_of
 from engine.activities.starting import Versions
 from engine.expressions import AstReferenceParser
-from engine.nodes.registry import built_in_catalogue
+from engine.nodes.registry import catalogue_of
 from engine.settings import Settings, load_settings
 from models.ids import new_id
 from models.repositories.tenants import Tenants
@@ -32,6 +33,7 @@ from structforge.up import running_servers
 PORTS = ("temporal_port", "temporal_ui_port", "temporal_http_port", "temporal_metrics_port", "postgres_port")
 WORKER = ("-m", "worker")  # arguments of Python for a StructForge worker
 STOP_DEADLINE_S = 10.0
+DEFAULTS: dict[str, Any] = {"api": {"port": 0}, "plugins": {"folder": Path(__file__).parent / "plugins"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Stand:
     def total_cpu_s(self) -> float:
         return sum(self.cpu_seconds().values())
 
+    def worker_mb(self) -> dict[str, float]:
+        """Resident memory of each worker in megabytes, without its children."""
+        return {name: psutil.Process(pid).memory_info().rss / 1e6 for name, pid in self.workers.items()}
+
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
@@ -68,12 +74,17 @@ def _cpu(process: psutil.Process) -> float:
 
 @contextlib.asynccontextmanager
 async def open_stand(
-    worker_argv: Sequence[str], *, wfformat: Path | None = None, handwritten: bool = True
+    worker_argv: Sequence[str],
+    *,
+    wfformat: Path | None = None,
+    handwritten: bool = True,
+    overrides: Mapping[str, Any] | None = None,
 ) -> AsyncGenerator[Stand]:
-    """Servers and workers in a folder of their own, all gone afterwards. `worker_argv` are arguments of Python."""
-    with _folder() as folder:
+    """Servers and workers in a folder of their own, all gone afterwards. `worker_argv` are arguments of Python,
+    `overrides` more settings."""
+    with scratch_folder() as folder:
         ports = {**dict.fromkeys(PORTS, 0), "redis_port": 0}
-        settings = load_settings(data_dir=folder / "data", embedded=ports, api={"port": 0})
+        settings = load_settings(data_dir=folder / "data", embedded=ports, **{**DEFAULTS, **(overrides or {})})
         async with running_servers(settings) as endpoints, contextlib.AsyncExitStack() as stack:
             settings = endpoints.settings
             commands = {"structforge": list(worker_argv)}
@@ -81,7 +92,7 @@ async def open_stand(
                 commands["handwritten"] = ["-m", "benchmarks.handwritten", *([str(wfformat)] if wfformat else [])]
             workers: dict[str, int] = {}
             for name, argv in commands.items():
-                child = await _start_worker(name, argv, settings)
+                child = await start_process(name, argv, settings)
                 stack.push_async_callback(child.stop, STOP_DEADLINE_S)
                 workers[name] = child.pid
             yield await _connect(settings, stack, workers)
@@ -99,16 +110,17 @@ async def _connect(settings: Settings, stack: contextlib.AsyncExitStack, workers
     return Stand(
         settings=settings,
         database=database,
-        versions=Versions(database, built_in_catalogue(), AstReferenceParser()),
+        versions=Versions(database, catalogue_of(settings), AstReferenceParser()),
         values=Values(objects),
-        temporal=await connect(address, namespace, objects),
+        temporal=await connect(address, namespace, objects, protection_of(settings)),
         plain_temporal=await Client.connect(address, namespace=namespace),
         tenant=tenant,
         workers=workers,
     )
 
 
-async def _start_worker(name: str, argv: list[str], settings: Settings) -> Child:
+async def start_process(name: str, argv: list[str], settings: Settings) -> Child:
+    """A Python process beside the servers, which ends with this one."""
     log = settings.data_dir / "logs" / f"{name}.log"
     command = Command(
         name,
@@ -122,7 +134,8 @@ async def _start_worker(name: str, argv: list[str], settings: Settings) -> Child
 
 
 @contextlib.contextmanager
-def _folder() -> Generator[Path]:
+def scratch_folder() -> Generator[Path]:
+    """A folder for servers, gone afterwards."""
     base = Path(tempfile.mkdtemp(prefix="structforge-bench-"))
     base.chmod(0o711)  # PostgreSQL is not run as root, and must be able to pass through
     try:

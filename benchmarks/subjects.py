@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-from benchmarks.documents import Style, document_of, expected_outputs
+from benchmarks.documents import Style, document_of, expected_outputs, foreach_document, fused_document_of
 from benchmarks.graphs import Graph
 from benchmarks.handwritten import TASK_QUEUE, workflow_of
 from benchmarks.stand import Stand
@@ -15,12 +15,12 @@ from engine.contracts import EXECUTION_WORKFLOW, temporal_id
 from engine.dag.document import parse_spec
 from engine.dag.validate import validate
 from engine.expressions import AstReferenceParser
-from engine.nodes.registry import built_in_catalogue
+from engine.nodes.registry import catalogue_of
 from models.repositories.executions import Executions, NewExecution
 from models.repositories.node_executions import NodeExecutions
 from models.repositories.workflows import Saved, Workflows
 
-VARIANTS = ("handwritten", "isolated", "local", "computed")
+VARIANTS = ("handwritten", "isolated", "local", "computed", "fused")
 PAGE = 1000
 
 
@@ -58,6 +58,9 @@ class Handwritten:
         return identifier, await client.execute_workflow(name, args=arguments, id=identifier, task_queue=TASK_QUEUE)
 
     async def check(self, handle: tuple[str, Any]) -> None:
+        if self.graph.name == "foreach":
+            _expect(handle[1], _passes(self.graph), "result")
+            return
         expected = expected_outputs(self.graph, "plain")
         _expect(handle[1], {f"n{sink}": expected[f"n{sink}"] for sink in self.graph.sinks}, "result")
 
@@ -126,17 +129,35 @@ class StructForge:
         return (await self.stand.temporal.get_workflow_handle(identifier).describe()).history_length
 
 
+@dataclass(slots=True)
+class Loop(StructForge):
+    """The passes of one loop; what is compared is the list that they come to."""
+
+    async def check(self, handle: UUID) -> None:
+        row = await Executions(self.stand.database).get(self.stand.tenant, handle)
+        _expect(row.status, "success", "status")
+        _expect(await self._data(row.output), {"items": _passes(self.graph)}, "result")
+
+
+def _passes(graph: Graph) -> list[dict[str, Any]]:
+    return [{"id": number, "parents": []} for number in range(len(graph.parents))]
+
+
 async def subject_of(stand: Stand, graph: Graph, variant: str) -> Subject:
     """Raises: ValueError if the document of the graph is not valid."""
     if variant == "handwritten":
         return Handwritten(stand, graph)
     style: Style = "computed" if variant == "computed" else "plain"
-    document = document_of(graph, style, isolate=variant == "isolated")
-    issues = validate(parse_spec(document), built_in_catalogue(), AstReferenceParser())
+    is_loop = graph.name == "foreach"
+    isolate = variant == "isolated"
+    document = foreach_document(graph, isolate=isolate) if is_loop else document_of(graph, style, isolate=isolate)
+    if variant == "fused":
+        document = fused_document_of(document)
+    issues = validate(parse_spec(document), catalogue_of(stand.settings), AstReferenceParser())
     if errors := [issue for issue in issues if issue.severity == "error"]:
         raise ValueError(f"{document['name']}: {errors[0]}")
     saved = await Workflows(stand.database).create(stand.tenant, document)
-    return StructForge(stand, graph, variant, saved, style)
+    return (Loop if is_loop else StructForge)(stand, graph, variant, saved, style)
 
 
 def _expect(actual: Any, expected: Any, what: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 EXECUTION_WORKFLOW = "structforge-execution"
 SHARD_WORKFLOW = "structforge-shard"
 LAUNCHER_WORKFLOW = "structforge-launcher"
+NOTIFICATION_WORKFLOW = "structforge-notification"
 
+RUN_SEGMENT = "run_segment"
 RUN_REGION = "run_region"
 EXECUTE_NODE = "execute_node"
 FINISH_EXECUTION = "finish_execution"
@@ -22,6 +24,8 @@ OPEN_CHILD = "open_child"
 AWAIT_CHILD = "await_child"
 RECORD_APPROVAL = "record_approval"
 OPEN_SCHEDULED = "open_scheduled"
+WITHDRAW_SCHEDULED = "withdraw_scheduled"
+DELIVER_NOTIFICATION = "deliver_notification"
 
 ATTRIBUTE_TENANT = "StructForgeTenant"
 ATTRIBUTE_WORKFLOW = "StructForgeWorkflow"
@@ -39,6 +43,7 @@ SKIP = "skip"
 RETRY_NOW = "retry_now"
 APPROVE = "approve"
 STATE = "state"
+UNWANTED = "unwanted"
 CHILD_COMMAND = "command"
 
 
@@ -123,12 +128,33 @@ class RegionRequest:
 
 
 @dataclass(slots=True)
+class SegmentRequest:
+    """Slices to drive, fused I/O nodes too, `parallel` of them at once at most. The rest as in RegionRequest.
+
+    `number` is what the Temporal workflow knows the segment by: its query UNWANTED answers by it. `again` asks to look
+    the nodes up in the record first: a segment before this one ended without an answer.
+    """
+
+    meta: dict[str, Any]
+    slices: list[Any]
+    budget_s: float
+    inline_limit: int
+    number: int
+    parallel: int
+    rows: list[Any] = field(default_factory=list[Any])
+    closing: dict[str, int] | None = None
+    again: bool = False
+
+
+@dataclass(slots=True)
 class RegionResult:
-    """What a region did.
+    """What a region or a segment did.
 
     `outcomes`: [slice number, work kind, subject, outcome] in the order they happened. `checkpoints`: [slice number,
     node, value] of containers that are half way. `inner`: count and digest of rows inside containers, committed.
     `more`: there is local work left. `closed`: the record of the execution is closed, as successful.
+    Of a segment, `outcomes` also has the kinds `begun` (the node runs while another one fails) and `alone` (it goes to
+    an activity of its own, for [lost workers]).
     """
 
     outcomes: list[Any] = field(default_factory=list[Any])
@@ -158,6 +184,7 @@ class NodeRequest:
     again: bool = False
     closing: dict[str, Any] | None = None
     budget_approved: bool = False  # people let the node pass a budget that it had asked over
+    lost: int = 0  # workers that were lost under the node before, in segments
 
 
 @dataclass(slots=True)
@@ -313,8 +340,26 @@ class OpenScheduled:
 
 @dataclass(slots=True)
 class LaunchReply:
-    """The input of the execution's Temporal workflow with its priority, or why there is none."""
+    """The input of the execution's Temporal workflow, its priority and its tenant's weight, or why there is none."""
 
     input: dict[str, Any] | None = None
     priority: int = 3
     error: dict[str, Any] | None = None
+    weight: float = 1.0
+
+
+@dataclass(slots=True)
+class NotificationInput:
+    """Send the notification of that row, in its `round`; it is dead after `max_attempts` tries.
+
+    The wait after the first is `first_retry_s`, and three times as long after each further one. The credentials are
+    those of rules and documents that name none.
+    """
+
+    tenant: str
+    notification_id: str
+    round: int = 0
+    max_attempts: int = 8
+    first_retry_s: float = 5.0
+    smtp_credential: str = ""
+    webhook_credential: str = ""

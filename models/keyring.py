@@ -61,6 +61,16 @@ def ensure_key_file(path: Path) -> bool:
     return _write_draft(path, ring, replace=False)
 
 
+def write_keys(path: Path, ring: Keyring) -> bool:
+    """Make a file of these keys, mode 0600, unless it is there; whether it was made. Raises: OSError."""
+    return not path.exists() and _write_draft(path, ring, replace=False)
+
+
+def read_keys(path: Path) -> Keyring:
+    """The keys of a file. Raises: ConfigurationError if it holds none; OSError."""
+    return _read(path.read_text(encoding="utf-8"), path.name)
+
+
 def add_active_key(path: Path, ring: Keyring) -> Keyring:
     """Write the file with one more key, which seals from now on. Raises: OSError."""
     name = f"k-{datetime.now(UTC):%Y-%m-%d}-{secrets.token_hex(2)}"

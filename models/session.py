@@ -16,6 +16,7 @@ import orjson
 from asyncpg.pool import PoolConnectionProxy
 
 from engine.errors import Conflict, SystemFault
+from models.joined import current, joining
 from models.jsonb import decode_json, decode_jsonb, encode_json, encode_jsonb
 from models.tenancy import TenantId
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 else:  # the class is generic in its stubs alone
     Connection = PoolConnectionProxy
 
-Purpose = Literal["sign_in", "relay", "reconciler", "key_rotation", "installation", "scheduler"]
+Purpose = Literal["sign_in", "relay", "reconciler", "key_rotation", "installation", "scheduler", "metrics"]
 
 QUOTA_STATE = "SFQ01"  # what the functions of revision 0011 raise
+# Refusals that functions of ours raise, by SQLSTATE, and their codes; facts stand in the detail, as JSON.
+_REFUSALS = {QUOTA_STATE: "QUOTA_EXCEEDED", "SFH01": "WEBHOOK_TAKEN"}
 
 # What a restart, a failover or a full server looks like from here; anything else is a defect and stays as it is.
 AWAY = (
@@ -56,25 +59,25 @@ def is_away(error: BaseException) -> bool:
 
 @contextmanager
 def translated_faults() -> Generator[None]:
-    """Turn "PostgreSQL is away" into SystemFault, and a quota that is used up into Conflict (QUOTA_EXCEEDED).
+    """Turn "PostgreSQL is away" into SystemFault, and what our functions refuse into Conflict, as QUOTA_EXCEEDED.
 
     Other errors of the statement itself pass unchanged.
     """
     try:
         yield
     except asyncpg.UnknownPostgresError as error:
-        if error.sqlstate != QUOTA_STATE:
+        if error.sqlstate not in _REFUSALS:
             raise
-        raise _quota_exceeded(error) from None
+        raise _refusal(error, _REFUSALS[error.sqlstate]) from None
     except (*AWAY, asyncpg.InterfaceError) as error:
         if not is_away(error):
             raise
         raise SystemFault(f"PostgreSQL did not answer: {type(error).__name__}: {error}") from error
 
 
-def _quota_exceeded(error: asyncpg.PostgresError) -> Conflict:
+def _refusal(error: asyncpg.PostgresError, code: str) -> Conflict:
     facts: dict[str, Any] = orjson.loads(error.detail or "{}")
-    return Conflict(str(error).partition("\n")[0], code="QUOTA_EXCEEDED", details=facts)
+    return Conflict(str(error).partition("\n")[0], code=code, details=facts)
 
 
 def plain_url(url: str) -> str:
@@ -107,6 +110,8 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
+        # A joined transaction may need another connection, through a task of its own, before it lets go of the first.
+        self._joined_places = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10, timeout_s: float = 10) -> Database:
@@ -115,7 +120,7 @@ class Database:
             pool = await asyncpg.create_pool(
                 plain_url(url),
                 min_size=1,
-                max_size=pool_size,
+                max_size=max(2, pool_size),  # see `_joined_places`
                 timeout=timeout_s,
                 command_timeout=60,
                 init=prepare_connection,
@@ -123,6 +128,11 @@ class Database:
                 server_settings={"application_name": "structforge", "jit": "off"},
             )
         return cls(pool)
+
+    @property
+    def pool_state(self) -> tuple[int, int, int]:
+        """Connections that are open, those of them that are idle, and the most there may be."""
+        return self._pool.get_size(), self._pool.get_idle_size(), self._pool.get_max_size()
 
     async def close(self) -> None:
         """Let what runs finish, for 10 s at most, then cut."""
@@ -143,13 +153,18 @@ class Database:
         """One transaction that sees these tenants' rows, and what the policy of `purpose` adds.
 
         `sign_in` is the key hash or e-mail address that the sign-in policies compare with.
+        Inside `joined` it is a part of that one.
         Raises: SystemFault if PostgreSQL is away, at any point of the block.
         """
         listed = [tenants] if isinstance(tenants, TenantId) else tenants
         with translated_faults():
+            if (around := current()) is not None:
+                async with around.part(_settings(listed, purpose or "", sign_in or "")) as connection:
+                    yield connection
+                return
             async with self._pool.acquire() as connection:
                 # One round trip for both. The values are UUIDs, a literal and digits: nothing to escape.
-                await connection.execute(_begin(listed, purpose, sign_in))
+                await connection.execute(f"BEGIN; SELECT {_settings(listed, purpose, sign_in)}")
                 try:
                     yield connection
                 except BaseException:
@@ -158,9 +173,39 @@ class Database:
                 await connection.execute("COMMIT")
 
     @asynccontextmanager
+    async def joined(self) -> AsyncGenerator[None]:
+        """Make the transactions that this task begins inside the block one, which is committed at its end.
+
+        An error that leaves the block undoes them all. Raises: SystemFault.
+        """
+        with translated_faults():
+            async with joining(self._whole):
+                yield
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncGenerator[Connection]:
+        async with self._joined_places, self._pool.acquire() as connection:
+            await connection.execute("BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            await connection.execute("COMMIT")
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether what the running task writes now stands or falls with a transaction around it."""
+        return current() is not None
+
+    @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A bare connection, for functions that open their own transaction and set the tenants themselves."""
         with translated_faults():
+            if (around := current()) is not None:
+                async with around.part(_settings((), "", "")) as connection:
+                    yield connection
+                return
             async with self._pool.acquire() as connection:
                 yield connection
 
@@ -189,14 +234,15 @@ class Database:
                     await connection.remove_listener(channel, hear)
 
 
-def _begin(tenants: Sequence[TenantId], purpose: Purpose | None, sign_in: str | None) -> str:
+def _settings(tenants: Sequence[TenantId], purpose: str | None, sign_in: str | None) -> str:
+    """Calls of set_config, in force until the transaction ends. What is None was never set in it."""
     settings = [f"set_config('structforge.tenants', '{tenant_list(tenants)}', true)"]
     if purpose is not None:
         settings.append(f"set_config('structforge.purpose', '{purpose}', true)")
     if sign_in is not None:
         quoted = sign_in.replace("\x00", "").replace("'", "''")
         settings.append(f"set_config('structforge.sign_in', '{quoted}', true)")
-    return f"BEGIN; SELECT {', '.join(settings)}"
+    return ", ".join(settings)
 
 
 async def _roll_back(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """The tenant of a piece of work, as a type of its own.
 
 Every repository demands a `TenantId`, so text from a request can never reach a query as a tenant. Only two places
-may mint one: authentication (`api.auth`), and the worker's entry from a Temporal input that authentication made.
+may mint one: authentication (`api.auth`; for a call of a webhook, what its address was found to be), and the worker's
+entry from a Temporal input that authentication made.
 """
 
 from __future__ import annotations

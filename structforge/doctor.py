@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +17,14 @@ import httpx2
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from engine.activities.clients.objects import ObjectStore
+from engine.activities.clients.temporal import connect, protection_of
+from engine.activities.clients.tls import check_api, check_client, context_for_own_api, days_left
 from engine.errors import StructForgeError
 from engine.nodes.plugins.discovery import Plugin
 from engine.nodes.registry import catalogue_of
 from engine.settings import Settings
+from models.keyring import Keys
 from models.migrations import at_head
 from structforge.devstack import folder
 from structforge.devstack.binaries import find_pg_bin, find_temporal, find_valkey
@@ -28,6 +33,7 @@ from structforge.devstack.ports import is_free
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_DISK_BYTES = 1_000_000_000
 TIMEOUT_S = 5.0
+EXPIRY_WARNING_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ async def diagnose(settings: Settings) -> list[Check]:
     local = [_python(), *_programs(settings), _data_folder(settings.data_dir), _disk(settings.data_dir)]
     ports = _ports(settings, running)
     reach = await asyncio.gather(*(probe for probe in _reach(settings, running)))
-    return [*local, *ports, *_plugins(settings), *reach]
+    return [*local, *ports, *_certificates(settings), *_codec(settings), *_plugins(settings), *reach]
 
 
 def _addresses(running: folder.RunningServer, settings: Settings) -> dict[str, dict[str, str | None]]:
@@ -100,6 +106,48 @@ def _nearest_existing(path: Path) -> Path:
     return next(part for part in (path, *path.parents) if part.is_dir())
 
 
+def _certificates(settings: Settings) -> list[Check]:
+    """One line for each server that is reached over TLS, and one for each certificate that is shown to others."""
+    checks: list[tuple[str, Callable[[], None]]] = [
+        (f"tls {section.lower()}", partial(check_client, section, server))
+        for section, server in (
+            ("TEMPORAL", settings.temporal),
+            ("DATABASE", settings.database),
+            ("REDIS", settings.redis),
+        )
+        if server.uses_tls
+    ]
+    if settings.api.tls_cert is not None:
+        checks.append(("tls api", partial(check_api, settings.api)))
+    found = [_certificate(name, check) for name, check in checks]
+    if not all(one.ok for one in found):
+        return found
+    return [*found, *(_expiry(variable, days) for variable, days in days_left(settings))]
+
+
+def _certificate(name: str, check: Callable[[], None]) -> Check:
+    try:
+        check()
+    except StructForgeError as error:
+        return Check(name, False, error.message, "give a PEM file that this process may read, and its matching key")
+    return Check(name, True, "certificates can be used")
+
+
+def _expiry(variable: str, days: float) -> Check:
+    hint = "" if days > EXPIRY_WARNING_DAYS else "renew it"
+    return Check(f"expiry of {variable}", not hint, f"{days:.0f} days left", hint)
+
+
+def _codec(settings: Settings) -> list[Check]:
+    if not settings.codec.encrypt:
+        return []
+    try:
+        ring = Keys(settings).ring()
+    except StructForgeError as error:
+        return [Check("payload keys", False, error.message, "make them, or set STRUCTFORGE_CODEC__ENCRYPT=false")]
+    return [Check("payload keys", True, f"{len(ring.keys)}, sealing with {ring.active}")]
+
+
 def _plugins(settings: Settings) -> list[Check]:
     """One line a plugin, and one for each route that leads nowhere."""
     catalogue = catalogue_of(settings)
@@ -145,9 +193,9 @@ def _reach(settings: Settings, running: folder.RunningServer | None) -> list[Awa
     if settings.redis.url:
         probes.append(_probe("redis", "STRUCTFORGE_REDIS__URL", _redis(settings.redis.url)))
     if settings.temporal.address:
-        probes.append(_probe("temporal", "TEMPORAL_ADDRESS", _temporal(settings.temporal.address)))
+        probes.append(_probe("temporal", "TEMPORAL_ADDRESS", _temporal(settings)))
     if running is not None and running.api_url:
-        probes.append(_probe("api", "STRUCTFORGE_API__PORT", _api(running.api_url)))
+        probes.append(_probe("api", "STRUCTFORGE_API__PORT", _api(running.api_url, settings)))
     return probes
 
 
@@ -195,7 +243,11 @@ async def _redis(url: SecretStr) -> str:
         await client.aclose()
 
 
-async def _temporal(address: str) -> str:
+async def _temporal(settings: Settings) -> str:
+    address = settings.temporal.address or ""
+    if settings.temporal.uses_tls:
+        await connect(address, settings.temporal.namespace, ObjectStore.open("memory:///"), protection_of(settings))
+        return f"{address} answers over TLS"
     # A connection is enough here; the SDK would spend seconds on its own retries.
     parts = urlsplit(f"//{address}")
     _, writer = await asyncio.open_connection(parts.hostname, parts.port or 7233)
@@ -203,8 +255,9 @@ async def _temporal(address: str) -> str:
     return f"{address} accepts connections"
 
 
-async def _api(url: str) -> str:
-    async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+async def _api(url: str, settings: Settings) -> str:
+    verify = context_for_own_api(settings.api) or True
+    async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=verify) as client:
         answer = await client.get(f"{url}/readyz")
     answer.raise_for_status()
     return f"{url} is ready"

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 from temporalio.service import RPCError
 
 import scheduler_sync
 from api.app import create_app
-from api.resources import open_resources
+from api.resources import Resources, open_resources
 from engine.settings import Settings
 from models.repositories.executions import Executions, NewExecution
 from models.repositories.node_executions import NodeExecutions
@@ -27,6 +28,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler_sync, "STRANDED_AFTER", timedelta(0))
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def _nothing_left_behind(_at_once: None, settings: Settings, resources: Resources, worker: None) -> None:
+    """Start what other tests of the session have accepted and not started."""
+    async with open_relay(settings) as relay:
+        for _ in range(20):
+            if await relay.run_once() == 0:
+                return
 
 
 async def _stranded(settings: Settings) -> UUID:

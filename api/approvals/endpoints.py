@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from api.access import Caller
 from api.approvals import service
-from api.approvals.schemas import ApprovalReply, DecisionRequest, NodeDecisionRequest
+from api.approvals.schemas import ApprovalReply, DecisionRequest, NodeDecisionRequest, WaitingCount
 from api.cursors import Cursor, Limit, read_id, write_cursor
 from api.permissions import Permission, requires
 from api.resources import Held
 from api.schemas import Page
+from api.statuses import ApprovalStatus
 from engine.errors import Issue, ValidationFailed
+from models.repositories.records import Page as Rows
+from models.tables import Approval
 
 router = APIRouter(tags=["approvals"])
 
-STATUSES = ("open", "approved", "rejected", "timeout", "cancelled")
+STATUSES: tuple[str, ...] = get_args(ApprovalStatus)
 
 
 @router.get("/approvals")
@@ -28,10 +31,21 @@ async def list_approvals(
     caller: Caller,
     status: Annotated[str | None, Query(max_length=200, description="One or several, with commas")] = None,
     execution_id: UUID | None = None,
+    mine: Annotated[bool, Query(description="Only open ones that wait for the caller's own word")] = False,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ApprovalReply]:
-    """Approvals that the caller may see or is asked for, newest first, without the forms that people filled in."""
+    """Approvals that the caller may see or is asked for, newest first, without the forms that people filled in.
+
+    With `mine`: what waits for the caller, who is asked by name or by role, has not spoken, and did not start it
+    itself unless that is allowed. It goes without `status` and `execution_id`.
+    """
+    if mine:
+        if status is not None or execution_id is not None:
+            issue = Issue("INVALID_VALUE", "query.mine", "goes without status and execution_id", "leave them out")
+            raise ValidationFailed([issue], "the request is not valid")
+        waiting = await service.list_waiting(resources, caller, before=read_id(cursor), limit=limit)
+        return _page(waiting)
     page = await service.list_approvals(
         resources,
         caller,
@@ -40,7 +54,18 @@ async def list_approvals(
         before=read_id(cursor),
         limit=limit,
     )
+    return _page(page)
+
+
+def _page(page: Rows[Approval]) -> Page[ApprovalReply]:
     return Page[ApprovalReply](items=[service.reply_of(row) for row in page.items], next=write_cursor(page.next))
+
+
+@router.get("/approvals/count")
+@requires(Permission.EXECUTION_READ)
+async def count_approvals(resources: Held, caller: Caller) -> WaitingCount:
+    """How many approvals wait for the caller."""
+    return WaitingCount(count=await service.count_waiting(resources, caller))
 
 
 @router.get("/approvals/{approval_id}")

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas import Reply, Request
+from api.statuses import ApprovalStatus
 
 
 class DecisionRequest(Request):
@@ -29,10 +30,16 @@ class DecisionReply(Reply):
     """What a person has said. `form` is left out of lists."""
 
     by: str
-    decision: str
+    decision: Literal["approved", "rejected"]
     form: Any = None
     comment: str
     at: datetime
+
+
+class WaitingCount(Reply):
+    """For a badge: how many approvals wait for the caller, up to 1000."""
+
+    count: int
 
 
 class ApprovalReply(Reply):
@@ -45,7 +52,7 @@ class ApprovalReply(Reply):
     path: str = Field(description="Path of the node")
     iteration: list[int]
     generation: int
-    status: str = Field(description="open, approved, rejected, timeout or cancelled")
+    status: ApprovalStatus
     message: str
     form: dict[str, Any] | None = Field(description="JSON Schema of what an approver fills in")
     approvers: list[str] = Field(description="People and role:<name>; empty: anybody who may run the workflow")

@@ -14,15 +14,15 @@ from api.audit import audit
 from api.auth import Identity
 from api.executions.commands import send
 from api.people import Person, person_of
-from api.permissions import Permission, check_granted
+from api.permissions import Permission, check_granted, grants
 from api.resources import Resources
 from api.workflow_access import role_on, sees_everything, sight_of
 from engine.contracts import APPROVE, Command
-from engine.dag.control.approval import APPROVED
+from engine.dag.control.approval import APPROVED, ROLE
 from engine.dag.inputs import check_form
 from engine.errors import AccessDenied, Conflict, Issue, NotFound, ValidationFailed
 from models.jsonb import plain_text
-from models.repositories.approvals import Approvals
+from models.repositories.approvals import Approvals, Asked
 from models.repositories.executions import Executions
 from models.repositories.records import Page
 from models.roles import Role
@@ -31,6 +31,7 @@ from models.tenancy import TenantId
 
 SEEN_WITHIN_S = 2.0  # the row follows the word; after that it is shown as it is
 _AGAIN_AFTER_S = 0.02
+MOST_COUNTED = 1000
 
 
 async def list_approvals(
@@ -53,6 +54,32 @@ async def list_approvals(
         before=before,
         limit=limit,
     )
+
+
+async def list_waiting(resources: Resources, caller: Identity, *, before: UUID | None, limit: int) -> Page[Approval]:
+    """What waits for the caller's own word, newest first."""
+    asked = _asked(caller)
+    if asked is None:
+        return Page[Approval]([])
+    return await Approvals(resources.database).waiting(caller.tenant, asked, before=before, limit=limit)
+
+
+async def count_waiting(resources: Resources, caller: Identity) -> int:
+    """How many do, up to `MOST_COUNTED`."""
+    asked = _asked(caller)
+    if asked is None:
+        return 0
+    return await Approvals(resources.database).count_waiting(caller.tenant, asked, most=MOST_COUNTED)
+
+
+def _asked(caller: Identity) -> Asked | None:
+    """The caller as approvals ask for it, by the rules of `decide`; nobody for a sharing link."""
+    if caller.share is not None:
+        return None
+    person, may_run = person_of(caller), grants(caller.scopes, Permission.WORKFLOW_RUN)
+    if sees_everything(caller):
+        return Asked(person.id, sorted(person.names | {ROLE + role for role in person.roles}), may_run)
+    return Asked(person.id, sorted(person.names), may_run, caller.user_id)
 
 
 async def get(resources: Resources, tenant: TenantId, approval_id: UUID) -> Approval:

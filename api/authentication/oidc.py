@@ -25,7 +25,8 @@ from engine.errors import ConfigurationError, NodeError, SystemFault, Unauthenti
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.client import HttpClient
 from engine.nodes.ports import HttpRequest
-from engine.settings import AuthSettings, Settings
+from engine.settings import Settings
+from engine.settings.api import AuthSettings
 
 # Asymmetric ones alone: with a symmetric one, whoever knows the client secret could sign.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]

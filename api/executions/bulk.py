@@ -15,7 +15,6 @@ from uuid import UUID
 import orjson
 
 from api.auth import Identity
-from api.credential_access import need_credentials_of_rerun
 from api.executions import commands, journal, rerunning
 from api.executions.bulk_schemas import Action, BulkReply, BulkRequest, BulkResult
 from api.executions.service import reply_of
@@ -23,6 +22,7 @@ from api.executions.starting import Order
 from api.people import person_of
 from api.permissions import Permission, check_granted
 from api.resources import Resources
+from api.vouching import vouch_for_rerun
 from api.workflow_access import role_on, sight_of
 from engine.errors import Conflict, StructForgeError
 from models.repositories.bulk_requests import BulkRequests
@@ -147,7 +147,7 @@ async def _command(
         # The key of a part is the request's own, so that a part which was started is not started again.
         part = None if key is None else hashlib.sha256(f"bulk:{key}:{execution_id}".encode()).hexdigest()
         wanted = Order(key=part, asked=[execution_id, asked.from_node], by=person_of(caller).id)
-        await need_credentials_of_rerun(resources, caller, execution_id)
+        await vouch_for_rerun(resources, caller, execution_id)
         created = await rerunning.rerun(resources, tenant, execution_id, asked.from_node, wanted)
         return BulkResult(id=execution_id, done=True, started=created.execution.id)
     if asked.action == "retry":

@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 
 from api.access import Caller
 from api.auth import Identity
-from api.credential_access import need_credentials_of_rerun, need_credentials_of_version
 from api.cursors import Cursor, Limit, read_node_key, write_cursor
 from api.documents import check_document, read_body
 from api.executions import rerunning, service, starting
@@ -32,6 +31,7 @@ from api.people import person_of
 from api.permissions import Permission, requires
 from api.resources import Held, Resources
 from api.schemas import Page
+from api.vouching import vouch_for_rerun, vouch_for_start
 from api.workflow_access import need_role, sight_of
 from api.workflows.service import save_for_start
 from models.jsonb import plain_text
@@ -76,12 +76,17 @@ async def execute_workflow(
     if given.version is not None:  # what is not published may be tried by those who edit it
         await need_role(resources, caller, workflow_id, Role.EDITOR)
     version = await starting.published_version(resources, caller.tenant, workflow_id, given.version)
-    await need_credentials_of_version(resources, caller, version.id)
-    asked = [workflow_id, given.model_dump()]
+    await vouch_for_start(resources, caller, version)
+    # Without a key the request is what it was before there were keys, for those that are repeated across an upgrade.
+    unasked = {"trigger_key"} if given.trigger_key is None else None
+    asked = [workflow_id, given.model_dump(exclude=unasked)]
     by = person_of(caller).id
-    order = Order(given.input, given.trigger, given.metadata, given.priority, idempotency_key, asked, by)
+    order = Order(
+        given.input, given.trigger, given.metadata, given.priority, idempotency_key, asked, by, given.trigger_key
+    )
+    longest_s = starting.longest_wait_s(version, order, wait_s)
     created = await starting.start(resources, caller.tenant, version, order)
-    return await _started(response, resources, caller, created, mode, wait_s)
+    return await _started(response, resources, caller, created, mode, longest_s)
 
 
 @router.post("/executions", status_code=202, responses={200: {"model": ExecutionDetail}}, openapi_extra=_DOCUMENT_BODY)
@@ -101,9 +106,11 @@ async def execute_document(
     saved = await save_for_start(resources, caller, checked)
     version = await resources.versions.get(caller.tenant, saved.id)
     by = person_of(caller).id
-    order = Order(body.input, body.trigger, body.metadata, body.priority, idempotency_key, body.model_dump(), by)
+    asked = body.model_dump(exclude={"trigger_key"} if body.trigger_key is None else None)
+    order = Order(body.input, body.trigger, body.metadata, body.priority, idempotency_key, asked, by, body.trigger_key)
+    longest_s = starting.longest_wait_s(version, order, wait_s)
     created = await starting.start(resources, caller.tenant, version, order)
-    return await _started(response, resources, caller, created, mode, wait_s)
+    return await _started(response, resources, caller, created, mode, longest_s)
 
 
 @router.get("/executions")
@@ -197,7 +204,7 @@ async def rerun_execution(
     asked = [execution_id, given.model_dump(exclude_unset=True)]
     order = Order(given.input, key=idempotency_key, asked=asked, by=person_of(caller).id)
     new_input = "input" in given.model_fields_set
-    await need_credentials_of_rerun(resources, caller, execution_id, given.version)
+    await vouch_for_rerun(resources, caller, execution_id, given.version)
     created = await rerunning.rerun(
         resources, caller.tenant, execution_id, given.from_node, order, new_input=new_input, number=given.version
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -12,12 +12,13 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from api.cursors import Position, bad_cursor, read_position
 from api.executions.schemas import Labels
 from api.schemas import Request
+from api.statuses import ExecutionStatus
 from engine.errors import Issue, ValidationFailed
 from models.jsonb import plain_text
 from models.repositories.execution_lists import ExecutionFilter, Order, Place
 
 STATUSES = ("pending", "running", "paused", "success", "failed", "cancelled", "timed_out")
-Status = Literal["pending", "running", "paused", "success", "failed", "cancelled", "timed_out"]
+Status = ExecutionStatus
 MAX_LABELS = 20
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from api.executions.starting import Order, choose_trigger, launch_row, published_version
+from api.executions.starting import Order, choose_trigger, id_of_trace, launch_row, published_version
 from api.resources import Resources
 from engine.activities.seeding import descendants
+from engine.activities.startable import check_startable
 from engine.activities.starting import CompiledVersion
 from engine.dag.inputs import check_input
 from engine.dag.values import Value
 from engine.errors import Conflict, Issue, ValidationFailed
 from models.repositories.executions import Created, Executions, NewExecution
 from models.repositories.node_executions import NodeExecutions
+from models.repositories.workflows import Workflows
 from models.rows import TERMINAL_EXECUTION_STATUSES
 from models.tables import Execution
 from models.tenancy import TenantId
@@ -32,11 +34,13 @@ async def rerun(
     """Start an execution that repeats another from `from_node` on, or whole; with the old input unless `new_input`.
 
     With `number` it runs that version of the workflow. What is kept must have its place there.
-    Raises: NotFound; Conflict (EXECUTION_RUNNING) before the model's end, or as a start; ValidationFailed.
+    Raises: NotFound; Conflict (EXECUTION_RUNNING) before the model's end, or as a start (WORKFLOW_ARCHIVED,
+    WORKFLOW_PAUSED); ValidationFailed.
     """
     model = await Executions(resources.database).get(tenant, execution_id)
     if model.status not in TERMINAL_EXECUTION_STATUSES:
         raise Conflict("the execution has not ended: cancel it or wait", code="EXECUTION_RUNNING")
+    check_startable(await Workflows(resources.database).get(tenant, model.workflow_id))
     version = await resources.versions.get(tenant, model.version_id)
     other = version if number is None else await published_version(resources, tenant, model.workflow_id, number)
     if from_node is not None:
@@ -69,6 +73,7 @@ def _new_execution(
     by: str,
 ) -> NewExecution:
     return NewExecution(
+        id=id_of_trace(),
         workflow_id=model.workflow_id,
         version_id=version.id,
         workflow_name=version.workflow_name,

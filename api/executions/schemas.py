@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.schemas import Money, Reply, Request
+from api.statuses import ExecutionStatus, NodeStatus
 
 Label = Annotated[str, StringConstraints(max_length=500)] | bool | int | float
 Labels = Annotated[
@@ -22,6 +23,9 @@ class StartRequest(Request):
 
     input: Any = Field(default=None, description="Execution input; the defaults of the document's `inputs` fill it up")
     trigger: str | None = Field(default=None, max_length=200, description="Id of the trigger node; needed if several")
+    trigger_key: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Key of a manual trigger, in place of its id"
+    )
     metadata: Labels = Field(default_factory=dict[str, Label])
     version: int | None = Field(default=None, ge=1, description="Version number; the published one if left out")
     priority: int | None = Field(default=None, ge=1, le=5, description="1 urgent to 5 background")
@@ -33,6 +37,7 @@ class StartDocumentRequest(Request):
     document: dict[str, Any] | str = Field(description="The workflow document, or its YAML or JSON text")
     input: Any = None
     trigger: str | None = Field(default=None, max_length=200)
+    trigger_key: str | None = Field(default=None, min_length=1, max_length=200)
     metadata: Labels = Field(default_factory=dict[str, Label])
     priority: int | None = Field(default=None, ge=1, le=5)
 
@@ -70,7 +75,7 @@ class ExecutionReply(Reply):
     workflow_id: UUID
     workflow_name: str
     version_id: UUID
-    status: str = Field(description="pending, running, paused, success, failed, cancelled or timed_out")
+    status: ExecutionStatus
     reason: str | None = Field(default=None, description="`queued` while it is pending and waits for a slot")
     trigger: str
     trigger_node: str | None
@@ -83,6 +88,7 @@ class ExecutionReply(Reply):
     rerun_of: UUID | None
     rerun_from: str | None
     started_by: str = Field(default="", description="The person who started it; empty if no person did")
+    trace_id: str = Field(description="Its trace at OpenTelemetry's collector and in log lines, 32 hexadecimal digits")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -124,7 +130,7 @@ class NodeExecutionReply(Reply):
     type: str
     iteration: list[int]
     generation: int
-    status: str
+    status: NodeStatus
     reason: str | None
     attempts: int
     lost: int

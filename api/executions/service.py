@@ -93,7 +93,9 @@ async def _node_counts(resources: Resources, tenant: TenantId, execution: Execut
 
 
 def _members(execution: Execution) -> dict[str, Any]:
-    return {name: getattr(execution, _SOURCES.get(name, name)) for name in ExecutionReply.model_fields}
+    stored = (name for name in ExecutionReply.model_fields if name != "trace_id")
+    members = {name: getattr(execution, _SOURCES.get(name, name)) for name in stored}
+    return {**members, "trace_id": execution.id.hex}
 
 
 _SOURCES = {"metadata": "labels"}

@@ -19,6 +19,9 @@ from engine.activities.starting import CompiledVersion, input_of
 from engine.dag.inputs import check_input
 from engine.dag.plan import Plan, PlanNode
 from engine.errors import Issue, SystemFault, ValidationFailed
+from engine.nodes.trigger.manual import ManualParams
+from engine.telemetry.context import bound
+from models.ids import new_id
 from models.repositories.executions import QUEUED, Created, Executions, IdempotentRequest, NewExecution
 from models.repositories.workflows import Workflows
 from models.tables import Execution
@@ -38,6 +41,7 @@ class Order:
     key: str | None = None
     asked: Any = None
     by: str = ""  # the person
+    trigger_key: str | None = None  # in place of `trigger`
 
     def once(self, kind: str) -> IdempotentRequest | None:
         """The order as a request that may be repeated, None without a key."""
@@ -64,10 +68,11 @@ async def start(resources: Resources, tenant: TenantId, version: CompiledVersion
     If Temporal is away the execution stays pending, and the relay starts it when Temporal is back.
     Raises: ValidationFailed if the input or trigger does not fit; Conflict if the key was used for another request.
     """
-    trigger = choose_trigger(version.plan, order.trigger)
+    trigger = choose_trigger(version.plan, trigger_asked_for(version, order.trigger, order.trigger_key))
     data = check_input(version.spec, _given(resources, version, trigger, order.input))
     limit = resources.settings.limits.inline_output_bytes
     new = NewExecution(
+        id=id_of_trace(),
         workflow_id=version.workflow_id,
         version_id=version.id,
         workflow_name=version.workflow_name,
@@ -83,6 +88,12 @@ async def start(resources: Resources, tenant: TenantId, version: CompiledVersion
     if created.is_new:
         await launch_row(resources, tenant, created.execution)
     return created
+
+
+def id_of_trace() -> UUID:
+    """The id of an execution that shares the trace of the request under way; a fresh one if that has no say in it."""
+    work = bound()
+    return (None if work is None else work.claim()) or new_id()
 
 
 def _given(resources: Resources, version: CompiledVersion, trigger: PlanNode | None, given: Any) -> Any:
@@ -109,6 +120,37 @@ async def launch_row(resources: Resources, tenant: TenantId, execution: Executio
         _log.warning("execution %s waits for the relay: %s", execution.id, fault)
         return False
     return True
+
+
+def trigger_asked_for(version: CompiledVersion, name: str | None, key: str | None) -> str | None:
+    """The id of the trigger that a start names, by its id or by the key of a manual one.
+
+    Raises: ValidationFailed if no trigger has that key, or the two name different ones.
+    """
+    if key is None:
+        return name
+    keys = {node.params.get("trigger_key"): node.id for node in version.spec.nodes if node.type == "manual"}
+    found = keys.get(key)
+    if found is None:
+        known = ", ".join(sorted(str(one) for one in keys if one is not None))
+        hint = f"the keys are: {known}" if known else "no manual trigger has a key: leave it out"
+        raise _bad_trigger("UNKNOWN_TRIGGER", f"no trigger has the key {key[:80]!r}", hint)
+    if name not in (None, found):
+        raise _bad_trigger("AMBIGUOUS_TRIGGER", "the trigger and the key name different triggers", "give one of them")
+    return found
+
+
+def longest_wait_s(version: CompiledVersion, order: Order, wait_s: float) -> float:
+    """How long the caller of a start is kept waiting: `wait_s`, or the manual trigger's own timeout if that is less.
+
+    Raises: ValidationFailed if the order names no trigger that there is.
+    """
+    chosen = choose_trigger(version.plan, trigger_asked_for(version, order.trigger, order.trigger_key))
+    if chosen is None or chosen.type != "manual":
+        return wait_s
+    given = next(node.params for node in version.spec.nodes if node.id == chosen.id)
+    timeout = ManualParams.model_validate(given).timeout
+    return wait_s if timeout is None else min(wait_s, timeout.total_seconds())
 
 
 def choose_trigger(plan: Plan, name: str | None) -> PlanNode | None:

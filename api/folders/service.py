@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.arranging import need_arranger, need_editor_within
 from api.audit import audit
 from api.auth import Identity
 from api.folders.schemas import FolderChange, FolderReply, FolderRequest, Name
@@ -34,7 +35,8 @@ async def get_folder(resources: Resources, tenant: TenantId, folder_id: UUID) ->
 
 
 async def create_folder(resources: Resources, caller: Identity, wanted: FolderRequest) -> FolderReply:
-    """Raises: NotFound; Conflict (NAME_TAKEN, FOLDER_TOO_DEEP); ValidationFailed."""
+    """Raises: NotFound; AccessDenied; Conflict (NAME_TAKEN, FOLDER_TOO_DEEP); ValidationFailed."""
+    await need_arranger(resources, caller)
     name = checked_name(wanted.name)
     folder = await Folders(resources.database).create(caller.tenant, name, wanted.parent_id)
     await audit(resources, caller, "folder.create", "folder", folder.id, name=name)
@@ -45,6 +47,7 @@ async def change_folder(resources: Resources, caller: Identity, folder_id: UUID,
     """Rename and move. Raises: NotFound; Conflict (NAME_TAKEN, FOLDER_TOO_DEEP, FOLDER_CYCLE); ValidationFailed."""
     folders = Folders(resources.database)
     before = await folders.get(caller.tenant, folder_id)
+    await need_editor_within(resources, caller, folder_id)
     name = before.name if change.name is None else checked_name(change.name)
     parent_id = change.parent_id if "parent_id" in change.model_fields_set else before.parent_id
     folder = await folders.change(caller.tenant, folder_id, name, parent_id)
@@ -53,7 +56,8 @@ async def change_folder(resources: Resources, caller: Identity, folder_id: UUID,
 
 
 async def delete_folder(resources: Resources, caller: Identity, folder_id: UUID) -> None:
-    """Raises: NotFound; Conflict (FOLDER_NOT_EMPTY)."""
+    """Raises: NotFound; AccessDenied; Conflict (FOLDER_NOT_EMPTY)."""
+    await need_arranger(resources, caller)
     await Folders(resources.database).delete(caller.tenant, folder_id)
     await audit(resources, caller, "folder.delete", "folder", folder_id)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 from api.access import Caller
 from api.me import service
-from api.me.schemas import MeReply, PasswordRequest, ProfileRequest, SessionReply
+from api.me.schemas import DeactivateRequest, EmailRequest, MeReply, PasswordRequest, ProfileRequest, SessionReply
 from api.permissions import Permission, requires
 from api.resources import Held
 from api.schemas import Page
@@ -37,6 +37,23 @@ async def change_me(body: ProfileRequest, resources: Held, caller: Caller) -> Me
 async def change_password(body: PasswordRequest, request: Request, resources: Held, caller: Caller) -> None:
     """Set another password; all other logins end. 401 if the old one is wrong."""
     await service.change_password(resources, caller, body, address_of(request))
+
+
+@router.post("/email")
+@requires(Permission.ME_WRITE, in_person=True)
+async def change_email(body: EmailRequest, request: Request, resources: Held, caller: Caller) -> MeReply:
+    """Give the account another address; all other logins end. 401 if the password is wrong, 409 if it is taken."""
+    return await service.change_email(resources, caller, body, address_of(request))
+
+
+@router.post("/deactivate", status_code=204)
+@requires(Permission.ME_WRITE, in_person=True)
+async def deactivate_me(body: DeactivateRequest, request: Request, resources: Held, caller: Caller) -> None:
+    """Shut the own account: logins end and keys are refused, in every tenant. 409 for a last administrator.
+
+    Workflows, schedules and credentials that the person made stay and go on.
+    """
+    await service.deactivate(resources, caller, body, address_of(request))
 
 
 @router.get("/tenants")

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, SecretStr
 
 from api.schemas import Reply, Request
-from api.sign_in.schemas import PersonReply, Role
+from api.sign_in.schemas import Email, PersonReply, Role
 
 
 class MeReply(Reply):
@@ -34,6 +34,19 @@ class PasswordRequest(Request):
 
     old_password: SecretStr = Field(min_length=1, max_length=1000)
     new_password: SecretStr = Field(min_length=1, max_length=1000)
+
+
+class EmailRequest(Request):
+    """Another address, and the password that proves who asks."""
+
+    email: Email
+    password: SecretStr = Field(min_length=1, max_length=1000)
+
+
+class DeactivateRequest(Request):
+    """The password that proves who asks."""
+
+    password: SecretStr = Field(min_length=1, max_length=1000)
 
 
 class SessionReply(Reply):

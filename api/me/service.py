@@ -8,7 +8,7 @@ from uuid import UUID
 from api.audit import audit
 from api.auth import Identity
 from api.authentication.passwords import check_password
-from api.me.schemas import MeReply, PasswordRequest, SessionReply
+from api.me.schemas import DeactivateRequest, EmailRequest, MeReply, PasswordRequest, SessionReply
 from api.resources import Resources
 from api.sign_in.schemas import PersonReply, TenantReply
 from api.sign_in.service import checked_person, person_here
@@ -70,6 +70,36 @@ async def change_password(resources: Resources, caller: Identity, given: Passwor
     await LoginSessions(resources.database).end_all(user_id, "password changed", but=session_id)
     resources.sign_in.forget()
     await audit(resources, caller, "user.change_password", "user", user_id)
+
+
+async def change_email(resources: Resources, caller: Identity, given: EmailRequest, address: str) -> MeReply:
+    """Give the account another address, which ends the person's other logins. She signs in with it from now on.
+
+    Raises: AccessDenied for an API key; Unauthenticated if the password is wrong; Conflict (EMAIL_TAKEN); RateLimited.
+    """
+    user_id, session_id = person_here(caller)
+    await checked_person(resources, caller.email, given.password.get_secret_value(), address)
+    await Users(resources.database).change_email(user_id, given.email)
+    await LoginSessions(resources.database).end_all(user_id, "address changed", but=session_id)
+    resources.sign_in.forget()
+    await audit(resources, caller, "user.change_email", "user", user_id, before=caller.email, after=given.email)
+    return await describe(resources, caller)
+
+
+async def deactivate(resources: Resources, caller: Identity, given: DeactivateRequest, address: str) -> None:
+    """Shut the own account out of every tenant: its logins end, its keys are refused.
+
+    What the person made stays and goes on: workflows, schedules, credentials. An administrator of the installation can
+    let the account in again. Raises: AccessDenied for an API key; Unauthenticated if the password is wrong; Conflict
+    (LAST_ADMIN); RateLimited.
+    """
+    user_id, _ = person_here(caller)
+    await checked_person(resources, caller.email, given.password.get_secret_value(), address)
+    await Memberships(resources.database).check_dispensable(user_id)
+    await Users(resources.database).set_disabled(user_id, True)
+    await LoginSessions(resources.database).end_all(user_id, "deactivated")
+    resources.sign_in.forget()
+    await audit(resources, caller, "user.deactivate", "user", user_id)
 
 
 async def tenants(resources: Resources, caller: Identity) -> list[TenantReply]:

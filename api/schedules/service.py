@@ -9,10 +9,10 @@ from temporalio.client import ScheduleBackfill, ScheduleDescription, ScheduleHan
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Identity
-from api.credential_access import need_credentials_of_version
 from api.people import person_of
 from api.resources import Resources
 from api.schedules.schemas import BackfillRequest, PreviewReply, ScheduleReply, ScheduleRule
+from api.vouching import vouch_for_start
 from engine.activities.launching import RPC_TIMEOUT, translated_rpc_faults
 from engine.activities.schedules.mapping import schedule_id
 from engine.errors import Conflict, Issue, ValidationFailed
@@ -47,12 +47,12 @@ async def rule_of(resources: Resources, caller: Identity, workflow_id: UUID, bod
 
 
 async def _check_published(resources: Resources, caller: Identity, workflow_id: UUID, name: str | None) -> None:
-    """Raises: NotFound; AccessDenied for a credential of another person; ValidationFailed for a trigger it lacks."""
+    """Raises: NotFound; AccessDenied for what is another person's alone; ValidationFailed for a trigger it lacks."""
     workflow = await Workflows(resources.database).get(caller.tenant, workflow_id)
     if workflow.published_version is None:
         return
     version = await resources.versions.get_number(caller.tenant, workflow_id, workflow.published_version)
-    await need_credentials_of_version(resources, caller, version.id)
+    await vouch_for_start(resources, caller, version)
     if name is None:
         return
     known = [node.id for node in version.plan.triggers()]

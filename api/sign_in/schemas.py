@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from api.schemas import Reply, Request
 
 Role = Literal["admin", "member"]
 MAX_EMAIL = 254  # RFC 5321
+
+
+def _address(value: str) -> str:
+    plain = value.strip().lower()
+    name, at, host = plain.partition("@")
+    if not (name and at and host) or "@" in host or any(mark.isspace() or not mark.isprintable() for mark in plain):
+        raise ValueError("is no e-mail address")
+    return plain
+
+
+Email = Annotated[str, Field(min_length=3, max_length=MAX_EMAIL), AfterValidator(_address)]
 
 
 class TokenRequest(Request):

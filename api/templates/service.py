@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from uuid import UUID
 
+from api.arranging import need_template
 from api.audit import audit
 from api.auth import Identity
 from api.documents import check_document
@@ -70,10 +71,12 @@ async def create_template(resources: Resources, caller: Identity, wanted: Templa
 
 
 async def delete_template(resources: Resources, caller: Identity, template_id: str) -> None:
-    """Raises: NotFound; AccessDenied for a built-in one."""
+    """Raises: NotFound; AccessDenied for a built-in one, and for somebody else's."""
     if template_id in built_in():
         raise AccessDenied("a built-in template cannot be deleted")
-    await Templates(resources.database).delete(caller.tenant, _own_id(template_id))
+    templates = Templates(resources.database)
+    await need_template(resources, caller, await templates.get(caller.tenant, _own_id(template_id)))
+    await templates.delete(caller.tenant, _own_id(template_id))
     await audit(resources, caller, "template.delete", "template", template_id)
 
 

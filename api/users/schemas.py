@@ -5,27 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from api.schemas import Reply, Request
-from api.sign_in.schemas import MAX_EMAIL, Role
+from api.sign_in.schemas import Email, Role
 
 
 class InviteRequest(Request):
     """Whom to invite, and as what."""
 
-    email: str = Field(min_length=3, max_length=MAX_EMAIL)
+    email: Email
     role: Role = "member"
     display_name: str = Field(default="", max_length=200)
-
-    @field_validator("email")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        plain = value.strip().lower()
-        name, at, host = plain.partition("@")
-        if not (name and at and host) or "@" in host or any(mark.isspace() or not mark.isprintable() for mark in plain):
-            raise ValueError("is no e-mail address")
-        return plain
 
 
 class MemberChange(Request):

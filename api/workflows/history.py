@@ -7,6 +7,7 @@ from uuid import UUID
 
 from api.audit import audit
 from api.auth import Identity
+from api.called_workflows import need_called_workflows, note_called
 from api.credential_access import need_credentials_of_version
 from api.cursors import write_cursor
 from api.documents import check_document
@@ -76,10 +77,12 @@ async def publish_version(resources: Resources, caller: Identity, workflow_id: U
     """Make it the version that triggers and starts run. Raises: NotFound; ValidationFailed; Conflict."""
     version = await Versions(resources.database).get_number(caller.tenant, workflow_id, number)
     await need_credentials_of_version(resources, caller, version.id)
+    called = await need_called_workflows(resources, caller, version.spec)
     await check_document(resources, version.spec)
     if not version.valid:  # it was saved before, say, a plugin made it valid; a version never changes
         raise Conflict(f"version {number} was saved with errors: save it again", code="VERSION_INVALID")
     workflow = await Workflows(resources.database).publish(caller.tenant, workflow_id, number)
+    await note_called(resources, caller, version, called)
     await audit(resources, caller, "workflow.publish", "workflow", workflow_id, version=number)
     return workflow
 

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from api.audit import audit
 from api.auth import Identity
-from api.credential_access import need_credentials_of
+from api.called_workflows import note_called
 from api.documents import CheckedDocument, check_document
 from api.people import person_of
 from api.resources import Resources
 from api.schemas import IssueReply
+from api.vouching import vouch_for_document
 from api.workflow_access import need_role, owner_of
 from api.workflows.schemas import Validation, WorkflowDetail, WorkflowReply
 from engine.activities.startable import ARCHIVED, check_startable
@@ -48,18 +49,20 @@ async def create_workflow(
     tags: tuple[str, ...] = (),
 ) -> Saved:
     """Save version 1, and publish it if that is asked for. Raises: Conflict (NAME_TAKEN); NotFound of the folder."""
-    await need_credentials_of(resources, caller, checked.raw)
+    called = await vouch_for_document(resources, caller, checked.raw)
     saved = await Workflows(resources.database).create(
         caller.tenant,
         checked.raw,
         owner=owner_of(caller),
         author=person_of(caller).id,
+        author_id=caller.user_id,
         note=note,
         valid=checked.is_valid,
         publish=publish,
         folder_id=folder_id,
         tags=tags,
     )
+    await note_called(resources, caller, saved.version, called)
     await audit(resources, caller, "workflow.create", "workflow", saved.workflow.id, name=checked.spec.name)
     return saved
 
@@ -78,17 +81,19 @@ async def save_version(
 
     Raises: NotFound; Conflict (VERSION_CONFLICT, NAME_TAKEN).
     """
-    await need_credentials_of(resources, caller, checked.raw)
+    called = await vouch_for_document(resources, caller, checked.raw)
     saved = await Workflows(resources.database).save(
         caller.tenant,
         workflow_id,
         checked.raw,
         expected_latest=expected_latest,
         author=person_of(caller).id,
+        author_id=caller.user_id,
         note=note,
         valid=checked.is_valid,
         publish=publish,
     )
+    await note_called(resources, caller, saved.version, called)
     await audit(resources, caller, "workflow.save", "workflow", workflow_id, version=saved.version.number)
     await _prune_now_and_then(resources, caller.tenant, saved)
     return saved

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Runs once, on an empty volume: a role for each user of the database, none of them superuser or above row security.
 set -euo pipefail
+secrets=${SECRETS:-/run/secrets}
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" \
-    --set owner_password="$STRUCTFORGE_OWNER_PASSWORD" \
-    --set app_password="$STRUCTFORGE_APP_PASSWORD" \
-    --set temporal_password="$TEMPORAL_DB_PASSWORD" <<'SQL'
+    --set owner_password="$(cat "$secrets/owner_password")" \
+    --set app_password="$(cat "$secrets/app_password")" \
+    --set temporal_password="$(cat "$secrets/temporal_password")" <<'SQL'
 CREATE ROLE structforge_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'owner_password';
 CREATE ROLE structforge_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD :'app_password';
 CREATE DATABASE structforge OWNER structforge_owner;

@@ -14,14 +14,18 @@ from temporalio import activity
 from engine.activities.approvals import record_approval
 from engine.activities.children import ChildQueued, await_child, open_child
 from engine.activities.failures import child_queued, system_fault, worker_leaves
+from engine.activities.fused.segment import Segment, hand_segment_back
 from engine.activities.heartbeat import Heartbeats
 from engine.activities.node import NodeRun
+from engine.activities.notifications.delivering import deliver_notification
+from engine.activities.observation import execution_ended, of_execution, region_run
 from engine.activities.region import Region
 from engine.activities.rows import finished_message, row_of_wire
 from engine.activities.runtime import Runtime
-from engine.activities.schedules.opening import open_scheduled
+from engine.activities.schedules.opening import open_scheduled, withdraw_scheduled
 from engine.contracts import (
     AWAIT_CHILD,
+    DELIVER_NOTIFICATION,
     EXECUTE_NODE,
     FINISH_EXECUTION,
     OPEN_CHILD,
@@ -29,7 +33,9 @@ from engine.contracts import (
     RECORD_APPROVAL,
     RECORD_ROWS,
     RUN_REGION,
+    RUN_SEGMENT,
     STORE_VALUE,
+    WITHDRAW_SCHEDULED,
     ApprovalRequest,
     AwaitReply,
     AwaitRequest,
@@ -38,11 +44,13 @@ from engine.contracts import (
     FinishRequest,
     LaunchReply,
     NodeRequest,
+    NotificationInput,
     OpenScheduled,
     RecordReply,
     RecordRequest,
     RegionRequest,
     RegionResult,
+    SegmentRequest,
     StoreRequest,
 )
 from engine.errors import SystemFault
@@ -59,6 +67,7 @@ class Activities:
     def all(self) -> list[Callable[..., Any]]:
         return [
             self.run_region,
+            self.run_segment,
             self.execute_node,
             self.finish_execution,
             self.record_rows,
@@ -67,13 +76,16 @@ class Activities:
             self.await_child,
             self.record_approval,
             self.open_scheduled,
+            self.withdraw_scheduled,
+            self.deliver_notification,
         ]
 
     @activity.defn(name=RUN_REGION)
     async def run_region(self, request: RegionRequest) -> RegionResult:
         """Drive slices of local nodes; see `engine.activities.region`."""
         try:
-            with nullcontext() if activity.info().is_local else Heartbeats(self._runtime.heartbeats):
+            beats = nullcontext() if activity.info().is_local else Heartbeats(self._runtime.heartbeats)
+            with region_run(request.meta), beats:
                 runtime = await self._runtime.execution(request.meta)
                 for row in request.rows:
                     self._runtime.recorder.record(row_of_wire(row, request.meta))
@@ -82,6 +94,24 @@ class Activities:
             raise system_fault(fault) from None
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
+                raise worker_leaves() from None
+            raise
+
+    @activity.defn(name=RUN_SEGMENT)
+    async def run_segment(self, request: SegmentRequest) -> RegionResult:
+        """Drive slices with fused I/O nodes; see `engine.activities.fused.segment`."""
+        try:
+            with region_run(request.meta), Heartbeats(self._runtime.heartbeats):
+                runtime = await self._runtime.execution(request.meta)
+                for row in request.rows:
+                    self._runtime.recorder.record(row_of_wire(row, request.meta))
+                return await Segment(runtime, request).drive()
+        except SystemFault as fault:
+            hand_segment_back()
+            raise system_fault(fault) from None
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                hand_segment_back()
                 raise worker_leaves() from None
             raise
 
@@ -96,10 +126,14 @@ class Activities:
     @activity.defn(name=FINISH_EXECUTION)
     async def finish_execution(self, request: FinishRequest) -> RecordReply:
         """Close the record of an execution in one transaction, or answer which outcomes it has."""
+        finish = _finish_of(request)
         try:
-            result = await self._runtime.recorder.finish(_finish_of(request))
+            with of_execution(request.meta):
+                result = await self._runtime.recorder.finish(finish)
         except SystemFault as fault:
             raise system_fault(fault) from None
+        if result.closed:
+            execution_ended(request.meta, result.status, finish.finished_at, (request.error or {}).get("code"))
         return RecordReply(None, result.status) if result.closed else RecordReply(_present(result.present or []))
 
     @activity.defn(name=RECORD_ROWS)
@@ -132,7 +166,8 @@ class Activities:
     async def open_child(self, request: ChildRequest) -> ChildReply:
         """Make the execution row of a child workflow and give its input."""
         try:
-            return await open_child(self._runtime, request)
+            with of_execution(request.meta):
+                return await open_child(self._runtime, request)
         except ChildQueued as waits:
             raise child_queued(str(waits), activity.info().attempt) from None
         except SystemFault as fault:
@@ -166,6 +201,27 @@ class Activities:
             raise child_queued(str(waits), activity.info().attempt) from None
         except SystemFault as fault:
             raise system_fault(fault) from None
+
+    @activity.defn(name=WITHDRAW_SCHEDULED)
+    async def withdraw_scheduled(self, request: OpenScheduled) -> None:
+        """End the execution of a schedule that was told to stop before it began."""
+        try:
+            await withdraw_scheduled(self._runtime, request)
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+
+    @activity.defn(name=DELIVER_NOTIFICATION)
+    async def deliver_notification(self, request: NotificationInput) -> str:
+        """Try to send a notification; see `engine.activities.notifications.delivering`."""
+        try:
+            with Heartbeats(self._runtime.heartbeats):
+                return await deliver_notification(self._runtime, request)
+        except SystemFault as fault:
+            raise system_fault(fault) from None
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                raise worker_leaves() from None
+            raise
 
 
 def _finish_of(request: FinishRequest) -> Finish:

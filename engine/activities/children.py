@@ -30,6 +30,7 @@ from engine.errors import (
 )
 from models.ids import id_of_fire
 from models.repositories.executions import QUEUED, Executions, NewExecution
+from models.repositories.workflow_calls import WorkflowCalls
 from models.repositories.workflows import Workflows
 from models.tables import Workflow
 from models.tenancy import TenantId, mint_tenant
@@ -90,6 +91,9 @@ def _refusal(error: StructForgeError) -> dict[str, Any]:
 async def _new_execution(runtime: Runtime, tenant: TenantId, request: ChildRequest) -> NewExecution:
     opened, meta = request.opened, request.meta
     workflow = await _find(runtime, tenant, str(opened["workflow"]))
+    # As if there were none: its author may not know that there is one.
+    if not await WorkflowCalls(runtime.database).may_call(tenant, UUID(meta["version_id"]), workflow.id):
+        raise NotFound(f"no workflow {opened['workflow']!r} that this one's author may start")
     # A parent may try a draft of its own; what is paused or archived starts for nobody.
     number = version_to_start(workflow, opened.get("version") or workflow.published_version or workflow.latest_version)
     version = await runtime.versions.get_number(tenant, workflow.id, int(number))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from engine.activities.observation import execution_ended
 from engine.activities.rows import finished_message
 from engine.activities.runtime import ExecutionRuntime
 from engine.contracts import LARGE_OUTPUT_BYTES
@@ -32,6 +33,7 @@ async def close_as_success(
     """
     if wire_size(output) > LARGE_OUTPUT_BYTES:
         return False
+    now = datetime.now(UTC)
     result = await runtime.shared.recorder.finish(
         Finish(
             tenant=runtime.tenant,
@@ -39,13 +41,15 @@ async def close_as_success(
             status="success",
             count=closing["count"] + len(own) + inner[0],
             digest=add_digests([closing["digest"], inner[1], *(row.digest for row in own)]),
-            finished_at=datetime.now(UTC),
+            finished_at=now,
             output=output,
             attempt=runtime.meta["attempt"],
             handled_failures=closing["handled_failures"] + sum(_is_handled(row) for row in own),
             messages=(finished_message(runtime.meta, "success"),),
         )
     )
+    if result.closed:
+        execution_ended(runtime.meta, result.status, now)
     return result.closed and result.status == "success"
 
 

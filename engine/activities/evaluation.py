@@ -28,7 +28,10 @@ from engine.errors import EXECUTION_FAILED, TIMEOUT, NodeError, SystemFault
 from engine.expressions import Request, Template, render_many
 from engine.nodes.base import Credential, NodeContext, NodeResult
 from engine.nodes.context import unseen
+from engine.nodes.outbound.redaction import Redaction
 from engine.nodes.plugins.guard import secrets_in
+from engine.telemetry import metrics
+from engine.telemetry.context import bound
 
 
 class Evaluation:
@@ -119,7 +122,7 @@ class Evaluation:
         try:
             params = self._params(task, program)
             context = await self._context(task, program)
-            log_of(self._runtime, task).secrets = secrets_in(context.credential)
+            self._keep_secret(task, secrets_in(context.credential))
             task.outcome = await within(program.node.timeout_s, self._carried_out(task, program, params, context))
         except NodeError as error:
             task.fail(error)
@@ -198,6 +201,7 @@ class Evaluation:
             return Kept(made[0].output, made[0].port, made[0].data, result.passes_upstream)
 
         if key is None:
+            metrics.CACHE.add(("bypass",))
             await run()
             return made[0]
         # A local node takes less time than to ask who else is at it.
@@ -211,10 +215,16 @@ class Evaluation:
             return await program.type.execute(params, context)
 
         def learn(secrets: list[str]) -> None:
-            log_of(self._runtime, task).secrets = secrets
+            self._keep_secret(task, secrets)
 
         shared, tenant = self._shared, self._runtime.tenant
         return await execute(program, params, context, tenant=tenant, credentials=shared.credentials, learn=learn)
+
+    def _keep_secret(self, task: Task, secrets: list[str]) -> None:
+        """Keep a credential's secrets out of the execution's log and out of the process's own."""
+        log_of(self._runtime, task).secrets = secrets
+        if secrets and (work := bound()) is not None:
+            work.redact = Redaction(secrets).text
 
     async def _credential(self, program: NodeProgram) -> Credential | None:
         """The node's credential. A trigger has one for those who call from outside, not for itself."""

@@ -19,7 +19,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from engine.activities.clients.objects import ObjectStore
-from engine.activities.clients.temporal import connect
+from engine.activities.clients.temporal import UNPROTECTED, Protection, connect
 from engine.contracts import (
     ATTRIBUTE_STATUS,
     ATTRIBUTE_TENANT,
@@ -30,6 +30,7 @@ from engine.contracts import (
     temporal_id,
 )
 from engine.errors import SystemFault
+from engine.settings.fairness import FairnessSettings
 
 RPC_TIMEOUT = timedelta(seconds=5)
 CONNECT_TIMEOUT_S = 5.0
@@ -65,8 +66,17 @@ def translated_rpc_faults() -> Generator[None]:
 class TemporalLink:
     """A client that is connected when it is first needed, so that a process can start while Temporal is away."""
 
-    def __init__(self, address: str, namespace: str, objects: ObjectStore) -> None:
+    def __init__(
+        self,
+        address: str,
+        namespace: str,
+        objects: ObjectStore,
+        protection: Protection = UNPROTECTED,
+        fairness: FairnessSettings = FairnessSettings(),  # noqa: B008  (frozen)
+    ) -> None:
+        self.fairness = fairness
         self._address = address
+        self._protection = protection
         self._namespace = namespace
         self._objects = objects
         self._client: Client | None = None
@@ -87,7 +97,7 @@ class TemporalLink:
             raise SystemFault(f"Temporal at {self._address} did not answer a moment ago")
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await connect(self._address, self._namespace, self._objects)
+                return await connect(self._address, self._namespace, self._objects, self._protection)
         except TimeoutError:
             self._failed_at = loop.time()
             raise SystemFault(f"Temporal at {self._address} did not answer in {CONNECT_TIMEOUT_S:g} s") from None
@@ -139,12 +149,20 @@ async def launch(link: TemporalLink, request: ExecutionInput, *, task_queue: str
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=attributes,
                 static_summary=_summary(meta["workflow_name"]),
-                priority=Priority(priority_key=priority, fairness_key=meta["tenant"]),
+                priority=priority_of(meta["tenant"], priority, link.fairness.weight_of(meta["tenant"])),
                 rpc_timeout=RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:
             return False
     return True
+
+
+def priority_of(tenant: str, priority: int, weight: float) -> Priority:
+    """Where the tasks of an execution stand in line; its activities and children inherit it.
+
+    Among tasks that wait, the lower `priority` goes first, and tenants of one priority take turns by their weights.
+    """
+    return Priority(priority_key=priority, fairness_key=tenant, fairness_weight=weight)
 
 
 def _summary(name: str) -> str:

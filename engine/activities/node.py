@@ -20,6 +20,7 @@ from engine.activities.closing import close_as_success
 from engine.activities.evaluation import Evaluation
 from engine.activities.failures import final_failure, next_attempt, system_fault, worker_leaves
 from engine.activities.heartbeat import Heartbeats
+from engine.activities.observation import node_attempt
 from engine.activities.program import NodeProgram
 from engine.activities.rows import duration_ms, moment, row_of_wire
 from engine.activities.runtime import ExecutionRuntime
@@ -33,6 +34,7 @@ from engine.dag.values import NULL, Value, mapping
 from engine.dag.work import Work
 from engine.errors import EXECUTION_FAILED, OUTCOME_UNKNOWN, RATE_LIMITED, NodeError, SystemFault
 from engine.nodes.receipt import Receipt
+from engine.telemetry.context import bound
 from models.rows import Attempts, NodeRow
 
 MAX_LOST_WORKERS = 3
@@ -47,7 +49,7 @@ class NodeRun:
         self._request = request
         self._node: PlanNode = runtime.program.plan.nodes[request.node]
         self._used = request.attempts  # attempts that have failed
-        self._lost = 0
+        self._lost = request.lost
         self._handed_back, clean = _last_words()  # of the try before this one
         self._clean = clean or (activity.info().attempt == 1 and not request.again)  # no try may have been cut off
         self._started_at = time.time()
@@ -61,7 +63,10 @@ class NodeRun:
         Raises: ApplicationError for an attempt that failed; it says whether Temporal tries again.
         """
         # From the start: while PostgreSQL does not answer, this worker is waiting and not lost.
-        with Heartbeats(self._runtime.shared.heartbeats):
+        with (
+            Heartbeats(self._runtime.shared.heartbeats),
+            node_attempt(self._runtime.meta, self._node, self._request),
+        ):
             return await self._run_or_hand_back()
 
     async def _run_or_hand_back(self) -> list[Any]:
@@ -221,6 +226,8 @@ class NodeRun:
         work = Work("node", request.node, tuple(request.iteration), request.generation)
         task = Task(work, request.scope, attempt=self._used + 1, budget_approved=request.budget_approved)
         self._task = task
+        if (bound_to := bound()) is not None:
+            bound_to.attempt = task.attempt
         try:
             await Evaluation(self._runtime, request.inline_limit).run([task])
         finally:
@@ -228,6 +235,7 @@ class NodeRun:
         self._input = await input_of(self._runtime, task, request.inline_limit)
         outcome = task.outcome
         assert outcome is not None
+        _log.debug("attempt %d of %s came to %s", task.attempt, request.path, outcome.status)
         if outcome.status != "skipped":
             outcome.attempts = self._used + 1
         self._started_at = outcome.started_at or self._started_at

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ import asyncpg
 from engine.activities.clients.redis_live import LiveView
 from engine.activities.outcome_queue import OutcomeQueue, Owner, newest_of_each, owner_of
 from engine.errors import SystemFault
+from engine.telemetry import metrics
 from models.repositories.node_executions import NodeExecutions
 from models.rows import (
     Attempts,
@@ -26,6 +28,7 @@ from models.rows import (
     Finish,
     FinishResult,
     Message,
+    NodeKey,
     NodeRow,
     Present,
     Scope,
@@ -79,7 +82,7 @@ class Recorder:
     """Group commit of node outcomes, and the closing of executions.
 
     `max_delay_ms` bounds how long an outcome waits for company, `max_rows` how many go at once, `max_queued` how many
-    may wait before `record` refuses.
+    may wait before `record` refuses. `observe` is told rows that are committed, and how long the oldest had waited.
     """
 
     def __init__(
@@ -87,12 +90,16 @@ class Recorder:
         database: Database,
         *,
         live: LiveView | None = None,
+        observe: Callable[[list[NodeRow], float], None] | None = None,
         max_delay_ms: float = 50,
         max_rows: int = 1000,
         max_queued: int = 50_000,
     ) -> None:
         self._nodes = NodeExecutions(database)
         self._live = live
+        self._observe = observe
+        self._waiting_since: float | None = None  # of the oldest row in the queue, about
+        self._taken_since: float | None = None
         self._max_delay_s = max_delay_ms / 1000
         self._max_rows = max_rows
         self._max_queued = max_queued
@@ -192,6 +199,18 @@ class Recorder:
         await self.flush(execution_id)
         return await self._nodes.attempts(tenant, execution_id, node_path, iteration, generation)
 
+    async def checkpoints(
+        self,
+        tenant: TenantId,
+        execution_id: UUID,
+        node_paths: Collection[str],
+        first: tuple[int, ...],
+        last: tuple[int, ...],
+    ) -> dict[NodeKey, Attempts]:
+        """The same of many nodes at once, those of the paths from one iteration to another, by key."""
+        await self.flush(execution_id)
+        return await self._nodes.checkpoints(tenant, execution_id, node_paths, first, last)
+
     async def close(self, *, timeout_s: float = 10) -> None:
         """Write everything and stop. Raises: SystemFault if it cannot be written in time."""
         try:
@@ -217,6 +236,8 @@ class Recorder:
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_forever(), name="recorder")
         self._work.set()
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         if urgent or len(self._queue) >= self._max_rows:
             self._urgent.set()
 
@@ -233,6 +254,7 @@ class Recorder:
             except Exception as fault:  # whatever it is, the rows stay and the writer lives
                 self._put_back(batch)
                 self.retries += 1
+                metrics.RECORDER_RETRIES.inc()
                 _log.warning("outcomes wait, next try in %.2f s: %s: %s", backoff_s, type(fault).__name__, fault)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
@@ -259,6 +281,7 @@ class Recorder:
             rows += self._queue.take_all(request.owners)
         rows += self._queue.take_some(self._max_rows - len(rows))
         self._in_flight = {owner_of(row) for row in rows}
+        self._taken_since, self._waiting_since = self._waiting_since, None
         if self._queue or self._requests:
             self._wake(urgent=bool(self._requests))
         return _Batch(rows, requests)
@@ -267,6 +290,7 @@ class Recorder:
         for row in batch.rows:
             self._queue.put(row)  # a newer row of the same key that came meanwhile wins by its precedence
         self._requests[:0] = batch.requests
+        self._waiting_since = self._taken_since
         self._in_flight = set()
         self._work.set()
         self._urgent.set()
@@ -322,6 +346,12 @@ class Recorder:
             if request.finish is None and not request.answer.done():
                 request.answer.set_result(None)
         self._show(batch, answers)
+        self._tell(batch)
+
+    def _tell(self, batch: _Batch) -> None:
+        rows = [*batch.rows, *(row for request in batch.requests for row in request.settled)]
+        if self._observe is not None and rows:
+            self._observe(rows, 0.0 if self._taken_since is None else time.monotonic() - self._taken_since)
 
     def _show(self, batch: _Batch, answers: Sequence[FinishResult | BaseException]) -> None:
         if self._live is None:

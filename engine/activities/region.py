@@ -168,11 +168,14 @@ class Region:
     def _settle_own(self, number: int, settled: Settled) -> None:
         if settled.state.status == "cancelled":
             return  # follows from the failure beside it; the interpreter records it
+        self._keep_row(settled)
+        if settled.state.status != "pruned":
+            self._emit(number, "node", settled.node.index, _outcome_of(settled))
+
+    def _keep_row(self, settled: Settled) -> None:
         row = self._row(settled)
         self._own.append(row)
         self._runtime.shared.recorder.record(row)
-        if settled.state.status != "pruned":
-            self._emit(number, "node", settled.node.index, _outcome_of(settled))
 
     def _hand_back(self, number: int, node: PlanNode, outcome: Outcome) -> None:
         retryable = bool((outcome.error or {}).get("retryable"))

@@ -26,6 +26,7 @@ from engine.errors import NodeError
 from engine.expressions import compile_expression
 from engine.expressions.paths import resolve
 from engine.nodes.base import Credential, NodeContext
+from engine.telemetry import metrics
 from models.tenancy import TenantId
 
 FORM = 1  # of keys and entries; another number leaves all old entries behind
@@ -85,7 +86,9 @@ class ResultCache:
         try:
             claimed = await self._claim(tenant, name, lease_s)
         except RedisAway:
+            metrics.CACHE.add(("bypass",))
             return await run(), False
+        metrics.CACHE.add(("hit" if isinstance(claimed, Kept) else "miss",))
         if isinstance(claimed, Kept):
             return claimed, True
         if claimed is None:

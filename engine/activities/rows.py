@@ -50,7 +50,7 @@ def row_of_settled(
 def finished_message(meta: dict[str, Any], status: str) -> Message:
     """What the outbox tells of an execution that has ended."""
     payload = {"execution_id": meta["execution_id"], "workflow_id": meta["workflow_id"], "status": status}
-    return Message("execution_finished", payload)
+    return Message("execution.finished", payload)
 
 
 def row_of_wire(wire: list[Any], meta: dict[str, Any]) -> NodeRow:

@@ -22,6 +22,7 @@ from engine.activities.scopes import ScopeReader
 from engine.activities.starting import Versions
 from engine.expressions import Evaluator
 from engine.nodes.ports import Ports
+from engine.settings.fairness import FairnessSettings
 from models.session import Database
 from models.tenancy import TenantId, mint_tenant
 
@@ -49,6 +50,7 @@ class Runtime:
     logs: LogWriter | None = None
     log_level: str = "info"
     record_inputs: Literal["none", "io", "all"] = "io"
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
     heartbeats: Pulse = field(default_factory=Pulse, init=False)
     shown: Alarms = field(default_factory=lambda: Alarms(SHOWN_AFTER_S), init=False)
     _bound: OrderedDict[tuple[str, str, int], ExecutionRuntime] = field(

@@ -14,6 +14,7 @@ from engine.dag.spec import BodySpec, EdgeSpec, GraphSpec, NodeSpec, Retry, Work
 BODY_PARAMS = ("body", "branches")
 PASS_PARAMS = ("condition", "break_condition")
 PASS_UPSTREAM = ("condition", "switch")  # their port carries what they received, so it must be at hand
+MAX_FUSED_TIMEOUT_S = 60.0  # a longer node would hold up what waits for the end of its segment
 _EXTRA_NAMES = ("item", "index", "last", "error")
 
 
@@ -74,6 +75,7 @@ class _Compiler:
         self._note_uses()
         for node in reversed(self._nodes):  # inner ones stand behind their container
             node.local = self._is_local(node)
+            node.fused = self._is_fused(node)
         settings = spec.settings
         plan = Plan(
             nodes=self._nodes,
@@ -158,6 +160,12 @@ class _Compiler:
             return False  # a region has no timers
         inner = [self._nodes[index] for body in node.bodies for index in self._graphs[body].nodes]
         return all(member.local and member.retry is None for member in inner)
+
+    def _is_fused(self, node: PlanNode) -> bool:
+        """Whether an I/O node may share an activity with others: it is short, and nothing asks for one of its own."""
+        if self._spec.settings.dispatch != "fused" or node.kind != "io" or node.timeout_s > MAX_FUSED_TIMEOUT_S:
+            return False
+        return not (self._specs[node.index].isolate or node.queue)
 
     # ---- references
 

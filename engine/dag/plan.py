@@ -55,6 +55,7 @@ class PlanNode:
     reads_upstream: bool = False
     assigns: bool = False  # `assign` must be evaluated after a container, delay or child workflow has ended
     passive: bool = False  # a trigger that evaluates nothing: its output is what fired it
+    fused: bool = False  # an I/O node that may run in a segment, together with others
     uses: Uses = field(default_factory=Uses)
     bodies: tuple[int, ...] = ()  # graphs of the body or the branches
     incoming: tuple[int, ...] = ()  # edge numbers inside its graph
@@ -185,7 +186,7 @@ def _node_to_wire(node: PlanNode) -> list[Any]:
 
 
 def _flags(node: PlanNode) -> int:
-    flags = (node.local, node.join_any, node.reads_upstream, node.assigns, node.passive)
+    flags = (node.local, node.join_any, node.reads_upstream, node.assigns, node.passive, node.fused)
     return sum(1 << bit for bit, flag in enumerate(flags) if flag)
 
 
@@ -203,6 +204,7 @@ def _node_from_wire(index: int, row: list[Any]) -> PlanNode:
         reads_upstream=bool(row[5] & 4),
         assigns=bool(row[5] & 8),
         passive=bool(row[5] & 16),
+        fused=bool(row[5] & 32),
         final=row[6],
         retry=RetryPolicy.from_wire(row[7]) if row[7] else None,
         default_port=row[8],

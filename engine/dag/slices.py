@@ -1,11 +1,13 @@
 """Slices: the part of a run that a region needs, and the run that a region makes of it.
 
 A slice is a frame cut down to the local nodes that can be reached from the ready ones, with the values that they
-refer to. The same code drives it, so a region and the interpreter can never disagree on what follows.
+refer to. The same code drives it, so a region and the interpreter can never disagree on what follows. The slice of a
+segment reaches through fused I/O nodes too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.dag.frame import Frame, FrameKey, NodeState
@@ -13,24 +15,30 @@ from engine.dag.outcome import Outcome
 from engine.dag.plan import Plan, PlanNode, Uses
 from engine.dag.scope import frame_scope, needs_upstream, view_of
 from engine.dag.snapshot import restore_container
-from engine.dag.state import Run
+from engine.dag.state import Run, Settled
 from engine.dag.values import NULL
 from engine.dag.work import Work
 
+NodeKey = tuple[int, tuple[int, ...]]
+Held = Mapping[NodeKey, object]  # nodes that slices under way have
 
-def cut(run: Run, works: list[Work]) -> list[dict[str, Any]]:
-    """Slices for ready local works, one a frame, in the order of the works."""
+
+def cut(run: Run, works: list[Work], held: Held | None = None) -> list[dict[str, Any]]:
+    """Slices for ready works, one a frame, in the order of the works.
+
+    With `held` they reach through fused I/O nodes too, and spare the nodes that are held.
+    """
     frames: dict[FrameKey, tuple[Frame, list[Work]]] = {}
     for work in works:
         frame = run.frame_of(work)
         frames.setdefault(frame.key, (frame, []))[1].append(work)
-    return [_cut_frame(run, frame, own) for frame, own in frames.values()]
+    return [_cut_frame(run, frame, own, held) for frame, own in frames.values()]
 
 
-def _cut_frame(run: Run, frame: Frame, works: list[Work]) -> dict[str, Any]:
+def _cut_frame(run: Run, frame: Frame, works: list[Work], held: Held | None) -> dict[str, Any]:
     plan = run.plan
     ready = {work.subject: work for work in works if work.kind not in ("pass", "outputs")}
-    reached = _reach(run, frame, list(ready))
+    reached = _reach(run, frame, list(ready), held)
     closing = any(work.kind in ("pass", "outputs") for work in works)
     closes = closing or _covers(frame, reached)
     nodes, uses = _nodes_of(plan, frame, reached, ready), _all_uses(plan, frame, reached, closes=closes)
@@ -52,7 +60,19 @@ def _cut_frame(run: Run, frame: Frame, works: list[Work]) -> dict[str, Any]:
         cut_frame["w"] = 1
         if frame.graph.closes:
             cut_frame["c"] = 2 if closing else 1
+    if held is not None and (outside := _outside(run, frame, reached)):
+        cut_frame["x"] = outside
     return cut_frame
+
+
+def _outside(run: Run, frame: Frame, reached: list[int]) -> list[list[Any]]:
+    """Nodes behind the slice that wait for it: [node, pending edges, whether one is live]."""
+    inside, found = set(reached), dict[int, None]()
+    for index in reached:
+        targets = [frame.graph.edges[number][2] for number in run.plan.nodes[index].outgoing]
+        found.update({target: None for target in targets if target not in inside and target in frame.nodes})
+    states = {index: frame.nodes[index] for index in found}
+    return [[index, one.pending, bool(one.live)] for index, one in states.items() if one.status == "pending"]
 
 
 def cut_container(run: Run, frame: Frame, node: PlanNode) -> dict[str, Any]:
@@ -70,24 +90,42 @@ def cut_container(run: Run, frame: Frame, node: PlanNode) -> dict[str, Any]:
     }
 
 
-def _reach(run: Run, frame: Frame, start: list[int]) -> list[int]:
-    """The ready nodes and every pending local node behind them, in the order they are found."""
+def _reach(run: Run, frame: Frame, start: list[int], held: Held | None) -> list[int]:
+    """The ready nodes and every pending node behind them that may enter, in the order they are found."""
     found = list(start)
     known = set(start)
     for index in found:
-        if not run.plan.nodes[index].local:
+        if not _is_driven(run.plan.nodes[index], held):
             continue  # what follows it is not for this region
         for number in run.plan.nodes[index].outgoing:
             target = frame.graph.edges[number][2]
-            if target not in known and _may_enter(run, frame, target):
+            if target not in known and _may_enter(run, frame, target, known, held):
                 known.add(target)
                 found.append(target)
     return found
 
 
-def _may_enter(run: Run, frame: Frame, index: int) -> bool:
+def _is_driven(node: PlanNode, held: Held | None) -> bool:
+    return node.local or (held is not None and node.fused)
+
+
+def _is_joined(run: Run, frame: Frame, node: PlanNode, known: set[int], held: Held) -> bool:
+    """Whether a node that starts on its first live edge can get one from the slice alone.
+
+    Otherwise the interpreter and the segment could start it on different edges.
+    """
+    if not node.join_any:
+        return True
+    sources = [frame.graph.edges[number][0] for number in node.incoming]
+    open_ones = [index for index in sources if not frame.nodes[index].settled]
+    return all(index in known and _is_driven(run.plan.nodes[index], held) for index in open_ones)
+
+
+def _may_enter(run: Run, frame: Frame, index: int, known: set[int], held: Held | None) -> bool:
     node, state = run.plan.nodes[index], frame.nodes.get(index)
-    if state is None or state.status != "pending" or state.override is not None or not node.local:
+    if state is None or state.status != "pending" or state.override is not None or not _is_driven(node, held):
+        return False
+    if held is not None and ((index, frame.iteration) in held or not _is_joined(run, frame, node, known, held)):
         return False
     return not (node.bodies and run.regenerate and frame.parent is None)  # its generation is not given out yet
 
@@ -187,6 +225,7 @@ class Slice:
         self.run.now = now
         self.frame = Frame(plan.graphs[wire["g"]], tuple(wire["it"]), wire["gen"], None)
         self.closes = int(wire.get("c", 0))
+        self.outside = {row[0]: (row[1], row[2]) for row in wire.get("x", ())}  # pending edges, whether one is live
         self.run.outer = {int(index): view for index, view in wire["o"].items()}
         self.run.generation = wire["gen"]
         self.run.frames[self.frame.key] = self.frame
@@ -229,6 +268,18 @@ class Slice:
             self.run.start_node(self.frame, self.run.plan.nodes[index])
         else:
             self.run.start_part(self.frame, self.run.plan.nodes[index], kind, row[6] if len(row) > 6 else NULL)
+
+    def readies_outside(self, settled: Settled) -> bool:
+        """Note that a node of this slice has settled; whether a node behind the slice is ready with that."""
+        ready = False
+        for number in settled.node.outgoing:
+            _, port, target = self.frame.graph.edges[number]
+            if target in self.outside:
+                pending, live = self.outside[target]
+                pending, live = pending - 1, live or port == settled.state.port
+                self.outside[target] = (pending, live)
+                ready = ready or (live and (pending == 0 or self.run.plan.nodes[target].join_any))
+        return ready
 
     def _root_ended(self, frame: Frame) -> None:
         if self.closes and not frame.stopping:

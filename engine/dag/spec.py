@@ -122,6 +122,7 @@ class Settings(Part):
     notifications: list[Notification] = Field(default_factory=list)
     priority: int = Field(default=3, ge=1, le=5)
     budget: Budget | None = None
+    dispatch: Literal["activities", "fused"] = "activities"  # fused: many short I/O nodes share an activity
 
 
 class WorkflowSpec(Part):

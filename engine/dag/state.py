@@ -117,6 +117,18 @@ class Run(Endings):
         """Start a node that is known to be ready."""
         self._start(frame, node)
 
+    def adopt(self, subject: int, iteration: Iteration) -> None:
+        """Take for started an I/O node that a segment has started, though its graph stopped before this run knew."""
+        frame = self.frames.get((self.plan.nodes[subject].graph, iteration))
+        state = frame.nodes.get(subject) if frame is not None else None
+        if frame is None or state is None or state.status != "pending" or not frame.stopping:
+            return
+        if not self.plan.nodes[subject].fused:  # what has no effect outside may as well not have run
+            return
+        state.status, state.generation = "queued", state.generation or frame.generation
+        frame.active += 1
+        self._issue("node", subject, iteration, state.generation)
+
     def start_part(self, frame: Frame, node: PlanNode, kind: WorkKind, output: Value) -> None:
         """Start one part of a node that the interpreter drives: `open` or `assign`."""
         state = frame.nodes[node.index]

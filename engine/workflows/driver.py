@@ -31,6 +31,7 @@ from engine.workflows.failures import outcome_of_failure
 from engine.workflows.ledger import Ledger
 from engine.workflows.recording import Recording
 from engine.workflows.regions import Regions
+from engine.workflows.segments import Segments
 
 Nodes = Mapping[tuple[int, tuple[int, ...]], None]
 _NONE: Nodes = {}
@@ -60,6 +61,7 @@ class Driver:
         self.approvals = Approvals(self)
         self.recording = Recording(meta, ledger)
         self._regions = Regions(self)
+        self.segments = Segments(self)
         self._io: deque[Work] = deque()
         self._activities: dict[WorkKey, Any] = {}
         self._timers: dict[WorkKey, asyncio.Task[None]] = {}
@@ -93,12 +95,12 @@ class Driver:
     def is_idle(self) -> bool:
         """Nothing runs whose result continue-as-new would lose."""
         waits = self.children.opening or self.approvals.busy
-        return not self._activities and not self._regions.busy and not waits
+        return not self._activities and not self._regions.busy and not self.segments.busy and not waits
 
     @property
     def _is_busy(self) -> bool:
         """Something runs whose end must be awaited."""
-        running = bool(self._activities) or self._regions.busy
+        running = bool(self._activities) or self._regions.busy or self.segments.busy
         return running or self.children.busy or self.approvals.busy
 
     @property
@@ -107,9 +109,19 @@ class Driver:
         return self.is_idle and not self.ledger.held
 
     @property
+    def regions(self) -> Regions:
+        """What runs the local nodes."""
+        return self._regions
+
+    @property
     def has_io(self) -> bool:
         """I/O nodes run, or wait for a slot."""
-        return bool(self._activities or self._io)
+        return bool(self._activities or self._io or self.segments.busy)
+
+    @property
+    def room(self) -> int:
+        """How many more nodes may run beside those that do."""
+        return self.run.plan.max_parallel_nodes - len(self._activities) - self.segments.reserved
 
     async def _wait(self) -> None:
         self._waker = asyncio.get_running_loop().create_future()
@@ -150,6 +162,8 @@ class Driver:
         for key in self.run.take_cancels():
             self._cancel(key)
         self.note_settled()
+        if self.draining or self.paused:
+            self.segments.interrupt_all()
         if self.draining:
             return
         if self.paused:
@@ -157,6 +171,7 @@ class Driver:
             return
         self._route(self.run.take_ready())
         self._start_io()
+        self.segments.start()
         self._regions.start()
         self.note_settled()
 
@@ -193,7 +208,9 @@ class Driver:
             elif (end := self._regions.take_end(work.key)) is not None:
                 self.complete(work.key, end)
             elif work.kind in _LOCAL_KINDS or (self.run.plan.nodes[work.subject].local and work.attempt == 1):
-                self._regions.add(work)
+                (self.segments if self.segments.enabled else self._regions).add(work)
+            elif self.segments.takes(work):
+                self.segments.add(work)
             else:
                 self._io.append(work)
 
@@ -209,7 +226,7 @@ class Driver:
     # ---- I/O nodes
 
     def _start_io(self) -> None:
-        while self._io and len(self._activities) < self.run.plan.max_parallel_nodes:
+        while self._io and self.room > 0:
             work = self._io[0]
             if not self.is_wanted(work):
                 self._io.popleft()
@@ -256,6 +273,7 @@ class Driver:
         if request.closing is not None:
             self._closers[work.key] = None
         request.budget_approved = self._has_passed(work)
+        request.lost = self.segments.take_lost(work)
         count = self._again.get(work.key, 0)
         handle = workflow.start_activity(
             EXECUTE_NODE, request, result_type=list, **options.node_options(node, _activity_id(node, work, count))
@@ -353,6 +371,7 @@ class Driver:
         self.children.cancel(key)
         self.approvals.end(key)
         self._regions.cancel(key)
+        self.segments.cancel(key)
 
     async def _give_up(self, key: WorkKey, activity: Any) -> None:
         """A cancelled activity has 30 seconds to end; after that it is left alone."""

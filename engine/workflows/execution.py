@@ -19,6 +19,7 @@ from engine.contracts import (
     FINISH_EXECUTION,
     LARGE_OUTPUT_BYTES,
     SKIP,
+    UNWANTED,
     Command,
     ExecutionInput,
     FinishRequest,
@@ -32,10 +33,11 @@ from engine.dag.snapshot import restore_execution, take_execution
 from engine.dag.values import NULL, wire_size
 from engine.dag.work import Work
 from engine.workflows import options
-from engine.workflows.commands import obey, states
+from engine.workflows.commands import obey_in_turn, states
 from engine.workflows.driver import Driver
 from engine.workflows.interruption import to_the_end
 from engine.workflows.ledger import Ledger
+from engine.workflows.progress import Progress
 
 STATUS = SearchAttributeKey.for_keyword(ATTRIBUTE_STATUS)
 SKIP_AT_END = "skip-waits-for-the-end-of-the-last-node"
@@ -65,6 +67,7 @@ class ExecutionWorkflow:
         self._driver.closing = self._closing_of
         self._driver.closing_node = self._closing_of_node
         self._driver.on_progress = self._note_attempt
+        self._progress = Progress(self._execution, self._meta, ledger.statuses)
         self._driver.paused = bool(request.state and request.state["paused"])
         self._closing = False
         self._clock: asyncio.Task[None] | None = None
@@ -78,6 +81,7 @@ class ExecutionWorkflow:
             execution.begin(
                 request.input, request.trigger, workflow.time(), trigger_output=request.trigger_output, seed=seed
             )
+        self._progress.note()
         await self._drive()
         if self._clock is not None:
             self._clock.cancel()
@@ -137,8 +141,7 @@ class ExecutionWorkflow:
         self._meta["attempt"] = self._execution.attempt
         if self._should_continue_as_new():
             self._driver.draining = True
-        shown = " · ".join(f"{count} {status}" for status, count in self._driver.ledger.statuses.items())
-        workflow.set_current_details(f"**{self._meta['workflow_name']}** attempt {self._execution.attempt}: {shown}")
+        self._progress.note()
 
     def _continue_as_new(self) -> None:
         driver = self._driver
@@ -245,7 +248,7 @@ class ExecutionWorkflow:
         place = command.path, tuple(command.iteration)
         if command.name == SKIP and self._driver.is_closing(*place) and workflow.patched(SKIP_AT_END):
             return await self._skip_last(command)
-        return obey(self._driver, command)
+        return await obey_in_turn(self._driver, command)
 
     async def _skip_last(self, command: Command) -> bool:
         """Skip a node whose activity may have closed the record in this instant; False if it has."""
@@ -258,6 +261,11 @@ class ExecutionWorkflow:
     def _validate_command(self, command: Command) -> None:
         if self._closing or self._execution.done:
             raise ApplicationError("the execution has ended", type="CONFLICT", non_retryable=True)
+
+    @workflow.query(name=UNWANTED)
+    def unwanted(self, number: int) -> dict[str, list[Any]]:
+        """What must not go on in a segment that was interrupted."""
+        return self._driver.segments.unwanted(number)
 
     @workflow.query(name="state")
     def state(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ schedule, so a fire that comes twice starts one execution.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -18,7 +19,13 @@ from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ParentClosePolicy
 
 from engine.contracts import (
@@ -30,6 +37,7 @@ from engine.contracts import (
     EXECUTION_WORKFLOW,
     LAUNCHER_WORKFLOW,
     OPEN_SCHEDULED,
+    WITHDRAW_SCHEDULED,
     AwaitReply,
     AwaitRequest,
     ExecutionInput,
@@ -59,19 +67,38 @@ class LauncherWorkflow:
             )
         execution = ExecutionInput(**reply.input)
         child_id = temporal_id(request.tenant, execution.meta["execution_id"])
-        status = await self._run(execution, child_id, reply.priority)
+        status = await self._run(execution, child_id, reply)
         return {"execution_id": execution.meta["execution_id"], "status": status}
 
     async def _open(self, request: LaunchRequest) -> LaunchReply:
         due = workflow.info().typed_search_attributes.get(_DUE)
         scheduled_at = workflow.time() if due is None else due.timestamp()
         asked = OpenScheduled(asdict(request), scheduled_at, workflow.time())
+        if workflow.patched("launcher-withdraws"):
+            return await self._open_or_withdraw(asked)
         reply = await workflow.execute_activity(
             OPEN_SCHEDULED, asked, result_type=LaunchReply, **options.until_done(30)
         )
         return cast("LaunchReply", reply)
 
-    async def _run(self, execution: ExecutionInput, child_id: str, priority: int) -> str:
+    async def _open_or_withdraw(self, asked: OpenScheduled) -> LaunchReply:
+        """Open the row. Told to stop while it waits for a slot, do not leave it there to begin later."""
+        try:
+            reply = await workflow.execute_activity(
+                OPEN_SCHEDULED,
+                asked,
+                result_type=LaunchReply,
+                # What is being opened at this moment is opened, and its execution then told to stop like any other.
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                **options.until_done(30),
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                await workflow.execute_activity(WITHDRAW_SCHEDULED, asked, **options.until_done(30))
+            raise
+        return cast("LaunchReply", reply)
+
+    async def _run(self, execution: ExecutionInput, child_id: str, reply: LaunchReply) -> str:
         meta = execution.meta
         texts = (meta["tenant"], meta["workflow_name"], meta["trigger"], "running")
         labels = [
@@ -89,10 +116,14 @@ class LauncherWorkflow:
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=TypedSearchAttributes(labels),
                 static_summary=str(meta["workflow_name"])[:200],
-                priority=Priority(priority_key=priority, fairness_key=meta["tenant"]),
+                priority=Priority(
+                    priority_key=reply.priority, fairness_key=meta["tenant"], fairness_weight=reply.weight
+                ),
             )
         except WorkflowAlreadyStartedError:
             return await self._await_other(meta, child_id)  # the relay was faster
+        if _is_told_to_stop():
+            handle.cancel()
         try:
             await handle
         except ChildWorkflowError:
@@ -107,3 +138,9 @@ class LauncherWorkflow:
             **options.until_done(86_400 * 30, heartbeat=True),
         )
         return cast("AwaitReply", reply).status
+
+
+def _is_told_to_stop() -> bool:
+    """Whether the launcher was cancelled while it waited for something that came to its end all the same."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -15,6 +15,7 @@ CANCEL_TIMEOUT_S = 30.0
 LOCAL_BUDGET_S = 1.0  # of a region when nothing else runs
 BESIDE_IO_BUDGET_S = 0.05  # of a region inside the workflow task while I/O nodes run or wait
 REMOTE_BUDGET_S = 5.0  # of a region that is an activity of its own
+SEGMENT_BUDGET_S = 10.0  # after it a segment starts nothing more
 MAX_TASK_BYTES = 1_500_000  # commands of one workflow task
 MAX_INPUT_BYTES = 1_000_000  # one activity input; larger ones are offloaded by the data converter anyway
 INLINE_BYTES = 32_768
@@ -40,6 +41,13 @@ def until_done(seconds: float, *, heartbeat: bool = False) -> dict[str, Any]:
     options: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=seconds), "retry_policy": _SYSTEM_RETRY}
     if heartbeat:
         options["heartbeat_timeout"] = HEARTBEAT_TIMEOUT
+    return options
+
+
+def segment(longest_s: float) -> dict[str, Any]:
+    """A segment whose longest node may take `longest_s`. It answers when it is cancelled, unless it is lost."""
+    options = until_done(SEGMENT_BUDGET_S + longest_s + 30, heartbeat=True)
+    options["cancellation_type"] = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
     return options
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, Command, ShardInput
+from engine.contracts import CHILD_COMMAND, SHARD_WORKFLOW, UNWANTED, Command, ShardInput
 from engine.dag.frame import Frame, NodeState
 from engine.dag.packing import unpack_plan
 from engine.dag.slices import Slice
 from engine.dag.snapshot import restore_container, take_container
 from engine.dag.values import wire_size
 from engine.workflows import options
-from engine.workflows.commands import obey, states
+from engine.workflows.commands import obey_in_turn, states
 from engine.workflows.driver import Driver
 from engine.workflows.execution import shard_size
 from engine.workflows.interruption import to_the_end
@@ -131,19 +131,24 @@ class ShardWorkflow:
         return reply
 
     @workflow.signal(name=CHILD_COMMAND)
-    def command(self, command: Command) -> None:
+    async def command(self, command: Command) -> None:
         """A person's word, passed on by the parent."""
-        obey(self._driver, command)
+        await obey_in_turn(self._driver, command)
 
     @workflow.update(name=CHILD_COMMAND)
-    def answered_command(self, command: Command) -> bool:
+    async def answered_command(self, command: Command) -> bool:
         """The same from who knows that the node is here, as the row of an approval says; False if it is not."""
-        return obey(self._driver, command)
+        return await obey_in_turn(self._driver, command)
 
     @answered_command.validator
     def _validate_command(self, command: Command) -> None:
         if self._ended:
             raise ApplicationError("the shard has ended", type="CONFLICT", non_retryable=True)
+
+    @workflow.query(name=UNWANTED)
+    def unwanted(self, number: int) -> dict[str, list[Any]]:
+        """What must not go on in a segment that was interrupted."""
+        return self._driver.segments.unwanted(number)
 
     @workflow.query(name="state")
     def state(self) -> dict[str, Any]:

@@ -6,10 +6,13 @@ them equal to the tables that SQLModel describes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -20,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from engine.errors import ConfigurationError
 from models.partitions import ensure_partitions
-from models.session import plain_url, translated_faults
+from models.session import Database, plain_url, translated_faults
 
 LOCK_KEY = 0x5F0A6E01  # any number that no one else takes as an advisory lock in this database
 APP_ROLE = "structforge_app"
@@ -40,7 +43,12 @@ def sqlalchemy_url(url: str) -> str:
 
 @asynccontextmanager
 async def _engine(url: str) -> AsyncGenerator[AsyncEngine]:
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=NullPool)
+    # The driver reads the URL itself: SQLAlchemy would hand it the parameters of TLS as arguments it does not have.
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        with translated_faults():
+            return await asyncpg.connect(plain_url(url))
+
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=connect)
     try:
         with translated_faults():
             yield engine
@@ -74,6 +82,29 @@ async def at_head(url: str) -> bool:
     """Whether the schema is the newest one. The application's role may ask too."""
     async with _engine(url) as engine, engine.connect() as connection:
         return await connection.run_sync(_current) == _heads()
+
+
+async def is_behind(database: Database) -> bool:
+    """Whether a migration of this version has not been applied; asked by processes that serve.
+
+    A revision that this version does not know is newer: migrations run first, and the version before works on.
+    Raises: SystemFault if PostgreSQL is away.
+    """
+    known, heads = await asyncio.to_thread(_revisions)
+    try:
+        async with database.transaction() as connection:
+            rows = await connection.fetch("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return True
+    found = frozenset(str(row["version_num"]) for row in rows)
+    return not found or (found <= known and found != heads)
+
+
+@cache
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """Every revision of this version, and the newest."""
+    script = ScriptDirectory.from_config(_config())
+    return frozenset(step.revision for step in script.walk_revisions()), frozenset(script.get_heads())
 
 
 async def _require_app_role(connection: AsyncConnection) -> None:

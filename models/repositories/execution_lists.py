@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,6 +17,11 @@ from models.tables import Execution
 from models.tenancy import TenantId
 
 Order = Literal["-created", "created", "-finished", "finished", "-duration", "duration"]
+PROBLEMS = frozenset({"failed", "cancelled", "timed_out"})
+OPEN = frozenset({"pending", "running", "paused"})
+CLOCKS_APART = timedelta(days=1)  # far more than the clocks of API, workers and PostgreSQL may differ
+# Labels are texts, numbers and truth values; so reads one that is no text.
+_MAY_BE_JSON = re.compile(r"true|false|-?(0|[1-9]\d{0,300})(\.\d{1,300})?", re.ASCII)
 _ALL = columns_of(Execution)
 _LISTED = columns_of(Execution, without=("input", "output"))
 _COLUMNS = {"created": "id", "finished": "finished_at", "duration": "duration_ms"}  # an id begins with its time
@@ -139,23 +145,55 @@ def _conditions(tenant: TenantId, narrowed: ExecutionFilter) -> tuple[list[str],
         ("trigger = ${}", narrowed.trigger),
         ("workflow_id IN (SELECT t.workflow_id FROM workflow_tag t WHERE t.tenant_id = $1 AND t.tag = ${})",
          narrowed.tag),
-        ("started_by = ${}", narrowed.started_by),
+        ("started_by <> '' AND started_by = ${}" if narrowed.started_by else "started_by = ${}", narrowed.started_by),
         ("parent_execution_id = ${}", narrowed.parent_execution_id),
         ("rerun_of = ${}", narrowed.rerun_of),
         ("created_at >= ${}", narrowed.created_from),
+        ("(finished_at IS NULL OR finished_at >= ${})", _moved(narrowed.created_from, -CLOCKS_APART)),
         ("created_at < ${}", narrowed.created_before),
+        ("id < ${}", _id_before(narrowed.created_before)),
         ("metadata <> '{{}}'::jsonb AND metadata @> ${}::jsonb", dict(narrowed.labels) if narrowed.labels else None),
         narrowed.sight.condition("workflow_id"),
     ]  # fmt: skip
-    conditions, arguments = ["tenant_id = $1"], [tenant.uuid]
+    conditions, arguments = ["tenant_id = $1", *_of_statuses(narrowed.statuses)], [tenant.uuid]
     for fragment, argument in wanted:
         if argument is not None:
             arguments.append(argument)
             conditions.append(fragment.format(len(arguments)))
     for name, text in narrowed.label_texts.items():
         arguments += [name, text]
-        conditions.append(f"metadata ->> ${len(arguments) - 1}::text = ${len(arguments)}")
+        key, value = f"${len(arguments) - 1}::text", f"${len(arguments)}::text"
+        contained = f"metadata @> jsonb_build_object({key}, {value})"
+        if _MAY_BE_JSON.fullmatch(text):
+            contained = f"({contained} OR metadata @> jsonb_build_object({key}, {value}::jsonb))"
+        # The index knows containment alone; what a value reads as decides.
+        conditions.append(f"metadata <> '{{}}'::jsonb AND {contained} AND metadata ->> {key} = {value}")
     return conditions, arguments
+
+
+def _of_statuses(statuses: Sequence[str] | None) -> list[str]:
+    """What follows from the statuses, in the words of the indexes that hold these executions alone."""
+    if statuses and set(statuses) <= PROBLEMS:
+        return ["status IN ('failed', 'cancelled', 'timed_out')"]
+    return ["finished_at IS NULL"] if statuses and set(statuses) <= OPEN else []
+
+
+def _moved(moment: datetime | None, by: timedelta) -> datetime | None:
+    try:
+        return None if moment is None else moment + by
+    except OverflowError:
+        return None
+
+
+def _id_before(moment: datetime | None) -> UUID | None:
+    """An id above those of all executions created before `moment`, so that later partitions are not read.
+
+    There is none for how early: the id of a backfill holds the time that it fills.
+    """
+    later = _moved(moment, CLOCKS_APART)
+    if later is None or later.timestamp() < 0:
+        return None
+    return UUID(int=int(later.timestamp() * 1000) << 80)
 
 
 def _listed(values: Sequence[Any] | None) -> list[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from engine.errors import Conflict, NotFound
+from engine.telemetry import metrics
+from engine.telemetry.tracing import note_start
 from models.ids import new_id
 from models.repositories.records import columns_of, row_of
 from models.rows import Message
@@ -106,9 +109,13 @@ class Executions:
         or the same id, gives the execution that is there.
         Raises: Conflict if the key was used for another request, or (QUOTA_EXCEEDED) if a quota is used up.
         """
+        began = time.time()
         async with self._database.connection() as connection:
             record = await connection.fetchrow(_CREATE, *_arguments(tenant, new, request))
         if record is not None:
+            metrics.EXECUTIONS_CREATED.labels(metrics.known(new.trigger, metrics.TRIGGERS)).inc()
+            original = new.parent_execution_id or new.rerun_of
+            note_start(new.id, new.trigger, new.workflow_name, began, time.time(), original)
             return Created(execution_of(record), is_new=True)
         async with self._database.transaction(tenant) as transaction:
             return Created(await _existing(transaction, tenant, new.id, request), is_new=False)

@@ -10,7 +10,9 @@ import asyncpg
 
 from engine.errors import Conflict, NotFound
 from models.ids import new_id
+from models.repositories.grants import ALL_MEMBERS
 from models.repositories.records import columns_of, row_of
+from models.roles import Role
 from models.session import Connection, Database
 from models.tables import Folder
 from models.tenancy import TenantId
@@ -30,6 +32,15 @@ _HEIGHT = """
         SELECT id, 1 AS height FROM folder WHERE tenant_id = $1 AND id = $2
         UNION ALL SELECT f.id, b.height + 1 FROM folder f JOIN below b ON f.tenant_id = $1 AND f.parent_id = b.id)
     SELECT max(height) FROM below
+"""
+_UNEDITED = f"""
+    WITH RECURSIVE below AS (
+        SELECT id FROM folder WHERE tenant_id = $1 AND id = $2
+        UNION ALL SELECT f.id FROM folder f JOIN below b ON f.tenant_id = $1 AND f.parent_id = b.id)
+    SELECT count(*) FROM workflow w JOIN below b ON w.folder_id = b.id
+     WHERE w.tenant_id = $1 AND NOT EXISTS (SELECT FROM workflow_grant g
+            WHERE g.tenant_id = $1 AND g.workflow_id = w.id AND g.member_id IN ($3, '{ALL_MEMBERS}')
+              AND role_rank(g.role) >= $4)
 """
 _CHANGE = f"""
     UPDATE folder SET name = $3, parent_id = $4, updated_at = now() WHERE tenant_id = $1 AND id = $2 RETURNING {_ALL}
@@ -52,6 +63,11 @@ class Folders:
                 record = await transaction.fetchrow(query, tenant.uuid, new_id(), parent_id, name)
         assert record is not None
         return row_of(Folder, record)
+
+    async def unedited_within(self, tenant: TenantId, folder_id: UUID, member: UUID) -> int:
+        """How many workflows in the folder and below the person has no editor's role on."""
+        async with self._database.transaction(tenant) as transaction:
+            return await transaction.fetchval(_UNEDITED, tenant.uuid, folder_id, member, Role.EDITOR.rank)
 
     async def change(self, tenant: TenantId, folder_id: UUID, name: str, parent_id: UUID | None) -> Folder:
         """Rename and move a folder with all that is in it.

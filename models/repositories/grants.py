@@ -76,6 +76,13 @@ class Grants:
             rank = await connection.fetchval(query, tenant.uuid, workflow_id, member)
         return None if rank is None else Role.of_rank(rank)
 
+    async def only_reads(self, tenant: TenantId, member: UUID) -> bool:
+        """Whether the person has roles, and none of them changes anything. Who has none yet is not meant."""
+        query = f"""SELECT coalesce(max(role_rank(role)) < $3, false) FROM workflow_grant
+                     WHERE tenant_id = $1 AND member_id IN ($2, '{ALL_MEMBERS}')"""
+        async with self._database.transaction(tenant) as transaction:
+            return bool(await transaction.fetchval(query, tenant.uuid, member, Role.EDITOR.rank))
+
     async def role_on_execution(
         self, tenant: TenantId, execution_id: UUID, member: UUID
     ) -> tuple[UUID, Role | None] | None:

@@ -14,7 +14,7 @@ from engine.errors import Conflict, NotFound
 from models.repositories.records import Page, columns_of, page_of, row_of
 from models.session import Connection, Database
 from models.tables import Membership
-from models.tenancy import TenantId
+from models.tenancy import TenantId, mint_tenant
 
 TenantRole = Literal["admin", "member"]
 
@@ -60,6 +60,12 @@ _ADMINS = """
     SELECT m.user_id FROM membership m
      WHERE m.tenant_id = $1 AND m.role = 'admin' AND m.accepted_at IS NOT NULL ORDER BY m.user_id FOR UPDATE
 """
+_LEAVE = (
+    "DELETE FROM workflow_grant WHERE tenant_id = $1 AND member_id = $2",
+    "UPDATE workflow SET owner = '' WHERE tenant_id = $1 AND owner = $2::uuid::text",
+    """UPDATE credential SET users = array_remove(users, $2::uuid), owner_id = nullif(owner_id, $2::uuid)
+        WHERE tenant_id = $1 AND (owner_id = $2 OR $2 = ANY (users))""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,19 @@ class Memberships:
             await transaction.execute(query, tenant.uuid, user_id, role)
             return _member(await transaction.fetchrow(_GET, tenant.uuid, user_id), user_id)
 
+    async def check_dispensable(self, user_id: UUID) -> None:
+        """Raises: Conflict (LAST_ADMIN) if a tenant would be left without an administrator who can sign in."""
+        for one in await self.of_user(user_id):
+            if one.role == "admin" and one.accepted_at is not None:
+                async with self._database.transaction(mint_tenant(one.tenant_id)) as transaction:
+                    await _keep_an_admin(transaction, mint_tenant(one.tenant_id), user_id)
+
     async def remove(self, tenant: TenantId, user_id: UUID) -> None:
-        """End a membership, with the person's keys and sessions here. Raises: NotFound; Conflict (LAST_ADMIN)."""
+        """End a membership, with the person's keys, sessions, roles and rights to credentials here.
+
+        What she made stays: workflows that she alone owned and her credentials pass to the tenant's administrators, and
+        what she published goes on. Raises: NotFound; Conflict (LAST_ADMIN).
+        """
         async with self._database.transaction(tenant) as transaction:
             await _keep_an_admin(transaction, tenant, user_id)
             ends = "DELETE FROM membership WHERE tenant_id = $1 AND user_id = $2 RETURNING 1"
@@ -169,6 +186,8 @@ class Memberships:
                 await transaction.execute(
                     f"DELETE FROM {table} WHERE tenant_id = $1 AND user_id = $2", tenant.uuid, user_id
                 )
+            for statement in _LEAVE:
+                await transaction.execute(statement, tenant.uuid, user_id)
 
 
 async def _keep_an_admin(transaction: Connection, tenant: TenantId, leaving: UUID) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +40,11 @@ _PRESENT = f"SELECT node_path, iteration, generation, digest FROM node_execution
 _ATTEMPTS = """
     SELECT status, attempts, lost, execution_attempt, port, output, error, assigned FROM node_execution
      WHERE tenant_id = $1 AND execution_id = $2 AND node_path = $3 AND iteration = $4 AND generation = $5
+"""
+_CHECKPOINTS = """
+    SELECT node_path, iteration, generation, status, attempts, lost, execution_attempt, port, output, error, assigned
+      FROM node_execution
+     WHERE tenant_id = $1 AND execution_id = $2 AND node_path = ANY ($3) AND iteration >= $4 AND iteration <= $5
 """
 _LIST = f"""
     SELECT {_COLUMNS} FROM node_execution
@@ -104,6 +109,19 @@ class NodeExecutions:
         async with self._database.transaction(tenant) as transaction:
             row = await transaction.fetchrow(_ATTEMPTS, tenant.uuid, execution_id, node_path, iteration, generation)
         return None if row is None else Attempts(*row.values())
+
+    async def checkpoints(
+        self,
+        tenant: TenantId,
+        execution_id: UUID,
+        node_paths: Collection[str],
+        first: tuple[int, ...],
+        last: tuple[int, ...],
+    ) -> dict[NodeKey, Attempts]:
+        """What is recorded about nodes of these paths, from one iteration to another, by key."""
+        async with self._database.transaction(tenant) as transaction:
+            rows = await transaction.fetch(_CHECKPOINTS, tenant.uuid, execution_id, sorted(node_paths), first, last)
+        return {(row[0], tuple(row[1]), row[2]): Attempts(*tuple(row.values())[3:]) for row in rows}
 
     async def list(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +47,7 @@ _UPSERT_TIMER = f"""
     WHERE (s.cron, s.every_s, s.at, s.timezone, s.enabled, s.input::text, s.name)
           IS DISTINCT FROM ($7::text, $8::float8, $9::timestamptz, $10::text, $17::boolean, $18::json::text, $4::text)
 """
+_NAMES = "SELECT name FROM schedule WHERE tenant_id = $1 AND workflow_id = $2 AND source = 'api'"
 _DROP_TIMERS = """
     DELETE FROM schedule WHERE tenant_id = $1 AND workflow_id = $2 AND source = 'timer' AND NOT id = ANY ($3)
 """
@@ -181,11 +183,19 @@ class Schedules:
     # ---- for the scheduler alone
 
     async def keep_timers(self, tenant: TenantId, workflow_id: UUID, rules: Sequence[tuple[UUID, Rule]]) -> None:
-        """Make the rows of a workflow's timer nodes these, and no others."""
-        async with self._database.transaction(tenant) as transaction:
-            await transaction.execute(_DROP_TIMERS, tenant.uuid, workflow_id, [identifier for identifier, _ in rules])
-            for identifier, rule in rules:
-                await transaction.execute(_UPSERT_TIMER, tenant.uuid, identifier, *rule.as_arguments())
+        """Make the rows of a workflow's timer nodes these, and no others.
+
+        A name that people's own schedule has taken gets a number behind it. Raises: Conflict if one takes it just now.
+        """
+        try:
+            async with self._database.transaction(tenant) as transaction:
+                kept = [identifier for identifier, _ in rules]
+                await transaction.execute(_DROP_TIMERS, tenant.uuid, workflow_id, kept)
+                records = await transaction.fetch(_NAMES, tenant.uuid, workflow_id) if rules else []
+                for identifier, rule in _named_apart(rules, {record["name"] for record in records}):
+                    await transaction.execute(_UPSERT_TIMER, tenant.uuid, identifier, *rule.as_arguments())
+        except asyncpg.UniqueViolationError:
+            raise _name_taken(", ".join(rule.name for _, rule in rules)) from None
 
     async def timers(
         self, workflow: tuple[UUID, UUID] | None = None, *, after: tuple[UUID, UUID] | None = None, limit: int = 500
@@ -204,6 +214,13 @@ class Schedules:
         async with self._database.transaction(purpose="scheduler") as transaction:
             records = await transaction.fetch(_DESIRED, *(workflow or (None, None)))
         return [_desired(record) for record in records]
+
+
+def _named_apart(rules: Sequence[tuple[UUID, Rule]], taken: set[str]) -> Iterator[tuple[UUID, Rule]]:
+    """The rules, each under a name that is not `taken`. Ids of nodes hold no brackets, so no two get the same."""
+    for identifier, rule in rules:
+        names = chain([rule.name], (f"{rule.name} ({number})" for number in count(2)))
+        yield identifier, replace(rule, name=next(name for name in names if name not in taken))
 
 
 def _desired(record: asyncpg.Record) -> Desired:

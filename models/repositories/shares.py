@@ -57,16 +57,21 @@ class Shares:
 
     async def use(self, token: str) -> ShareLink | None:
         """The link of this token, its use counted; None if there is none, or it has expired or was revoked."""
+        link = await self.find(token)
+        if link is None:
+            return None
+        tenant = mint_tenant(link.tenant_id)
+        async with self._database.transaction(tenant) as transaction:
+            record = await transaction.fetchrow(_USE, tenant.uuid, link.id)
+        return None if record is None else row_of(ShareLink, record)
+
+    async def find(self, token: str) -> ShareLink | None:
+        """The same without counting: for one use that lasts."""
         if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH:
             return None
         hashed = _hash(token)
         async with self._database.transaction(purpose="sign_in", sign_in=hashed) as transaction:
             record = await transaction.fetchrow(_FIND, hashed)
-        if record is None:
-            return None
-        tenant = mint_tenant(record["tenant_id"])
-        async with self._database.transaction(tenant) as transaction:
-            record = await transaction.fetchrow(_USE, tenant.uuid, record["id"])
         return None if record is None else row_of(ShareLink, record)
 
     async def list(

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import asyncpg
+
+from engine.errors import Conflict
 from models.ids import new_id
 from models.jsonb import plain_text
 from models.repositories.records import columns_of, row_of
@@ -79,6 +82,14 @@ class Users:
     async def rename(self, user_id: UUID, display_name: str) -> None:
         query = "UPDATE user_account SET display_name = $2 WHERE id = $1"
         await self._change(query, user_id, plain_text(display_name))
+
+    async def change_email(self, user_id: UUID, email: str) -> None:
+        """Give the account another address, which nobody has vouched for yet. Raises: Conflict (EMAIL_TAKEN)."""
+        query = "UPDATE user_account SET email = $2, email_verified = false WHERE id = $1"
+        try:
+            await self._change(query, user_id, plain_email(email))
+        except asyncpg.UniqueViolationError:
+            raise Conflict("this address belongs to an account already", code="EMAIL_TAKEN") from None
 
     async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
         """Shut the account out everywhere, or let it in again."""

@@ -29,8 +29,8 @@ _INSERT = f"""
     RETURNING {_ALL}
 """
 _INSERT_VERSION = f"""
-    INSERT INTO workflow_version (tenant_id, id, workflow_id, number, spec, digest, author, note, valid)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {_VERSION}
+    INSERT INTO workflow_version (tenant_id, id, workflow_id, number, spec, digest, author, note, valid, author_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {_VERSION}
 """
 _ADVANCE = f"""
     UPDATE workflow SET latest_version = $3, name = $4, description = $5, updated_at = now()
@@ -84,6 +84,7 @@ class Workflows:
         *,
         owner: str = "",
         author: str = "",
+        author_id: UUID | None = None,
         note: str = "",
         valid: bool = True,
         publish: bool = False,
@@ -100,7 +101,7 @@ class Workflows:
             async with self._database.transaction(tenant) as transaction:
                 record = await transaction.fetchrow(_INSERT, tenant.uuid, *arguments)
                 assert record is not None
-                version = await _add_version(transaction, tenant, record["id"], 1, spec, author, note, valid)
+                version = await _add_version(transaction, tenant, record["id"], 1, spec, author, note, valid, author_id)
                 if tags:
                     record = await _write_tags(transaction, tenant, record["id"], tags)
         return Saved(row_of(Workflow, record), version)
@@ -113,6 +114,7 @@ class Workflows:
         *,
         expected_latest: int | None = None,
         author: str = "",
+        author_id: UUID | None = None,
         note: str = "",
         valid: bool = True,
         publish: bool = False,
@@ -131,7 +133,9 @@ class Workflows:
                 is_new = version.digest != spec_digest(spec) or version.valid != valid
                 if is_new:
                     number = workflow.latest_version + 1
-                    version = await _add_version(transaction, tenant, workflow_id, number, spec, author, note, valid)
+                    version = await _add_version(
+                        transaction, tenant, workflow_id, number, spec, author, note, valid, author_id
+                    )
                     record = await transaction.fetchrow(_ADVANCE, tenant.uuid, workflow_id, number, name, description)
                     workflow = row_of(Workflow, _there(record, workflow_id))
                 if publish and workflow.published_version != version.number:
@@ -257,8 +261,9 @@ async def _add_version(
     author: str,
     note: str,
     valid: bool,
+    author_id: UUID | None,
 ) -> WorkflowVersion:
-    arguments = (tenant.uuid, new_id(), workflow_id, number, spec, spec_digest(spec), author, note, valid)
+    arguments = (tenant.uuid, new_id(), workflow_id, number, spec, spec_digest(spec), author, note, valid, author_id)
     record = await transaction.fetchrow(_INSERT_VERSION, *arguments)
     assert record is not None
     return row_of(WorkflowVersion, record)

@@ -38,6 +38,27 @@ class Execution(SQLModel, table=True):
         ),
         Index("execution_rerun_idx", "tenant_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
         Index("execution_open_idx", "status", "created_at", postgresql_where=text("finished_at IS NULL")),
+        Index("execution_finished_idx", "tenant_id", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "execution_problem_idx",
+            "tenant_id",
+            "id",
+            postgresql_where=text("status IN ('failed', 'cancelled', 'timed_out')"),
+        ),
+        Index(
+            "execution_person_idx",
+            "tenant_id",
+            "started_by",
+            "id",
+            postgresql_where=text("started_by <> ''"),
+        ),
+        Index(
+            "execution_duration_idx",
+            "tenant_id",
+            "duration_ms",
+            "id",
+            postgresql_where=text("duration_ms IS NOT NULL"),
+        ),
         Index(
             "execution_labels_idx",
             "metadata",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Integer, UniqueConstraint, true
+from sqlalchemy import Integer, UniqueConstraint, Uuid, true
 from sqlmodel import Field, SQLModel
 
 from models.tables.columns import created, document, words
@@ -32,3 +32,4 @@ class WorkflowVersion(SQLModel, table=True):
     note: str = words(default="")
     created_at: datetime = created()
     valid: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    author_id: UUID | None = Field(default=None, sa_type=Uuid, nullable=True)  # null: no person's doing

@@ -33,7 +33,10 @@ def rotate_key(
         bool, typer.Option("--keep", help="Make no new key: only bring all credentials under the active one.")
     ] = False,
     remove_old: Annotated[
-        bool, typer.Option("--remove-old", help="Then take the other keys out of the file; backups need them.")
+        bool,
+        typer.Option(
+            "--remove-old", help="Then take the other keys out of the file; backups and sealed histories need them."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

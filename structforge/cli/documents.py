@@ -14,7 +14,7 @@ from engine.dag.limits import Limits
 from engine.dag.spec import WorkflowSpec
 from engine.dag.validate import validate
 from engine.errors import ConfigurationError, Issue, ValidationFailed
-from engine.settings import LimitSettings
+from engine.settings.work import LimitSettings
 
 STANDARD_INPUT = Path("-")
 _MOST_BYTES_READ = 100_000_000

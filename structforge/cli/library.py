@@ -81,6 +81,25 @@ def versions(workflow: Name, as_json: Json = False) -> None:
 
 
 @commands.command()
+def hooks(workflow: Name, as_json: Json = False) -> None:
+    """Where the webhooks of a workflow are called, and what a call must carry."""
+    from structforge.cli.tables import print_table
+    from structforge.cli.terminal import print_json
+
+    async def fetch(client: AsyncClient) -> Any:
+        return await client.list_hooks(await _id_of(client, workflow))
+
+    items = _call(fetch).items
+    if as_json:
+        return print_json([item.model_dump(mode="json") for item in items])
+    rows = [[item.method, item.url, "live" if item.live else "", item.auth, item.credential or ""] for item in items]
+    print_table(["method", "address", "", "proof", "credential"], rows)
+    for auth, proof in {item.auth: item.proof for item in items}.items():
+        print(f"{auth}: a call must carry {proof}")
+    return None
+
+
+@commands.command()
 def diff(workflow: Name, before: Number, after: Number) -> None:
     """What one version changes of another, as JSON."""
     from structforge.cli.terminal import print_json

@@ -13,7 +13,23 @@ from typing import NoReturn
 
 import typer
 
-from structforge.cli import credentials, executions, library, nodes, plugins, runs, serving, system, users, workflows
+from structforge.cli import (
+    approvals,
+    credentials,
+    database,
+    deployments,
+    events,
+    executions,
+    fleet,
+    library,
+    nodes,
+    plugins,
+    runs,
+    serving,
+    system,
+    users,
+    workflows,
+)
 
 DEBUG_VARIABLE = "STRUCTFORGE_DEBUG"
 INTERRUPTED = 130
@@ -27,7 +43,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serving, runs, workflows, library, nodes, plugins, executions, system, credentials, users):
+for group in (
+    serving,
+    runs,
+    workflows,
+    library,
+    nodes,
+    plugins,
+    executions,
+    events,
+    approvals,
+    system,
+    database,
+    fleet,
+    deployments,
+    credentials,
+    users,
+):
     group.register(app)
 
 

@@ -39,16 +39,14 @@ def demo() -> None:
 
 def worker(
     queues: Annotated[
-        str, typer.Option("--queues", metavar="NAMES", help="Serve the nodes of these task queues alone, by commas.")
+        str, typer.Option("--queues", metavar="NAMES", help="Serve these task queues alone, by commas.")
     ] = "",
 ) -> None:
-    """Serve executions and nodes, or the nodes of some task queues; start as many as the work needs."""
+    """Serve executions and nodes, or some task queues alone; start as many as the work needs."""
     from engine.settings import load_settings
-    from worker import serve
+    from worker import serve, with_queues
 
-    names = [name.strip() for name in queues.split(",") if name.strip()]
-    settings = load_settings()
-    asyncio.run(serve(settings.override({"worker": {"queues": names}}) if names else settings))
+    asyncio.run(serve(with_queues(load_settings(), queues)))
 
 
 def api() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, cast
+from uuid import UUID
 
 import typer
 
@@ -73,6 +74,62 @@ def upgrade() -> None:
         raise ConfigurationError("no external database is set", details={"hint": hint})
     applied = asyncio.run(migrate(url.get_secret_value()))
     out().print(f"applied {', '.join(applied)}" if applied else "the database is at the newest revision")
+
+
+@database_commands.command("partition-tenant")
+def partition(
+    tenant: Annotated[UUID, typer.Argument(help="Id of the tenant.")],
+    as_json: Json = False,
+) -> None:
+    """Give a large tenant partitions of its own, while it is at work; run it again if it was broken off."""
+    from dataclasses import asdict
+
+    from engine.settings import load_settings
+    from models.tenant_partitions import partition_tenant
+    from structforge.cli.terminal import note, out, print_json
+
+    url = load_settings().database.owner_url
+    if url is None:
+        hint = "set STRUCTFORGE_DATABASE__OWNER_URL; only the owner makes partitions"
+        raise ConfigurationError("the owner of the database is not set", details={"hint": hint})
+    moved = asyncio.run(
+        partition_tenant(url.get_secret_value(), tenant, told=lambda table, rows: note(f"{table}: {rows} rows copied"))
+    )
+    if as_json:
+        return print_json([asdict(one) for one in moved])
+    for one in moved:
+        out().print(f"{one.table}: {one.rows} rows{', was there already' if one.was_there else ''}")
+    return None
+
+
+@database_commands.command("upkeep")
+def upkeep(as_json: Json = False) -> None:
+    """What the reconciler has repaired, and what retention and the sweeper have made and removed, by kind."""
+    from engine.settings import load_settings
+    from structforge.cli.terminal import out, print_json
+
+    url = load_settings().database.url
+    if url is None:
+        hint = "set STRUCTFORGE_DATABASE__URL to the database of the installation"
+        raise ConfigurationError("no external database is set", details={"hint": hint})
+    rows = asyncio.run(_upkeep_counts(url.get_secret_value()))
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        out().print(f"{row['kind']}: {row['total']}, last at {row['last_at']}")
+    return None
+
+
+async def _upkeep_counts(url: str) -> list[dict[str, Any]]:
+    from models.repositories.upkeep_counts import UpkeepCounts
+    from models.session import Database
+
+    database = await Database.open(url, pool_size=1)
+    try:
+        rows = await UpkeepCounts(database).list()
+    finally:
+        await database.close()
+    return [{"kind": row.kind, "total": row.total, "last_at": row.last_at and row.last_at.isoformat()} for row in rows]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

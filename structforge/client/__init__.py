@@ -6,6 +6,9 @@
         for failed in client.list_executions.all(status="failed"):
             print(failed.id)
 
+    for event in client.watch_execution(execution.id):
+        print(event.event, event.data)
+
 Every operation of the API is a method called like its operationId. Errors are those of `structforge.client.errors`.
 """
 
@@ -17,15 +20,16 @@ from structforge.client.models import __all__ as _bodies
 from structforge.client.routes import Routes
 from structforge.client.shapes import Page
 from structforge.client.shorthands import Shorthands
+from structforge.client.streaming import AsyncStreams, LiveEvent, Streams
 from structforge.client.transport import AsyncTransport, Retries, SyncTransport
 from structforge.client.unset import UNSET, Unset
 
 
-class Client(Shorthands, Routes, SyncTransport):
+class Client(Streams, Shorthands, Routes, SyncTransport):
     """The API at `base_url` (without `/api/v1`), called with an API key or an access token."""
 
 
-class AsyncClient(Shorthands, Routes, AsyncTransport):
+class AsyncClient(AsyncStreams, Shorthands, Routes, AsyncTransport):
     """The same as `Client`, for asyncio."""
 
 
@@ -33,6 +37,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]  # the bodies stand i
     "UNSET",
     "AsyncClient",
     "Client",
+    "LiveEvent",
     "Page",
     "QuotaExceeded",
     "RateLimited",

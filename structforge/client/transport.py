@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -116,4 +118,7 @@ class AsyncTransport:
 
 def _options(base_url: str, api_key: str, timeout_s: float) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
-    return {"base_url": base_url, "headers": headers, "timeout": timeout_s, "trust_env": False}
+    options = {"base_url": base_url, "headers": headers, "timeout": timeout_s, "trust_env": False}
+    # Proxies of the environment are not meant for this address, but authorities of its own are.
+    own = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return {**options, "verify": ssl.create_default_context()} if own else options

@@ -14,13 +14,14 @@ from pathlib import Path
 import httpx2
 
 import structforge
+from engine.activities.clients.tls import context_for_own_api
 from engine.nodes.plugins.discovery import sources_in
 from engine.nodes.plugins.refreshing import describe_changed
 from engine.settings import ENV_PREFIX, Settings
 from models.migrations import upgrade
 from structforge.devstack import folder
 from structforge.devstack.polling import Polling
-from structforge.devstack.ports import PortRequest
+from structforge.devstack.ports import LOOPBACK, PortRequest
 from structforge.devstack.process import Command
 from structforge.devstack.server import SupervisedServer
 from structforge.devstack.stack import EmbeddedStack, Endpoints
@@ -67,11 +68,23 @@ class Application:
             return await self._polling.has_own_worker()
         if self._ready_url is None:
             return True
-        async with httpx2.AsyncClient(timeout=2, trust_env=False) as client:
+        api = self._settings.api
+        if api.tls_client_ca is not None:  # this process has no certificate that the API would let in
+            return await _accepts(api.port)
+        async with httpx2.AsyncClient(timeout=2, trust_env=False, verify=context_for_own_api(api) or True) as client:
             try:
                 return (await client.get(self._ready_url)).status_code == 200
             except httpx2.HTTPError:
                 return False
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +151,8 @@ def _with_api(servers: Endpoints) -> Endpoints:
 
 def _roles(endpoints: Endpoints) -> list[Application]:
     # The owner's password is for migrations; no serving process needs it.
-    served = endpoints.settings.override({"database": {"owner_url": None}})
+    # One port of health cannot be shared, and these processes are watched by other means.
+    served = endpoints.settings.override({"database": {"owner_url": None}, "health": {"port": None}})
     keyless = served.override(
         {
             "api": {"key": None},
@@ -153,10 +167,19 @@ def _roles(endpoints: Endpoints) -> list[Application]:
     names = ["worker"] if count == 1 else [f"worker-{number}" for number in range(1, count + 1)]
     return [
         Application("api", "api", served, f"{served.api.url}/readyz"),
-        *(Application(name, "worker", keyless, polling=executions) for name in names),
-        Application("scheduler", "scheduler", keyless),
-        *(_queue_worker(keyless, queue) for queue in _queues(keyless)),
+        *(
+            Application(name, "worker", _showing(keyless, 2 + number), polling=executions)
+            for number, name in enumerate(names)
+        ),
+        Application("scheduler", "scheduler", _showing(keyless, 1)),
+        *(_queue_worker(_showing(keyless, 2 + count + number), queue) for number, queue in enumerate(_queues(keyless))),
     ]
+
+
+def _showing(settings: Settings, number: int) -> Settings:
+    """The settings of the process that shows its metrics `number` ports behind the API's."""
+    first = settings.metrics.port
+    return settings.override({"metrics": {"port": first + number}}) if first else settings
 
 
 def _queue_worker(settings: Settings, queue: str) -> Application:

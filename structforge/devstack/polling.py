@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from engine.activities.clients.objects import ObjectStore
-from engine.activities.clients.temporal import connect
+from engine.activities.clients.temporal import connect, protection_of
 from engine.errors import SystemFault
 from engine.settings import Settings
 
@@ -35,8 +35,10 @@ class Polling:
         )
         try:
             if self._client is None:
-                objects = ObjectStore.open(self._settings.objects_url)
-                self._client = await connect(temporal.address or "", temporal.namespace, objects)
+                objects = ObjectStore.of(self._settings)
+                self._client = await connect(
+                    temporal.address or "", temporal.namespace, objects, protection_of(self._settings)
+                )
             answer = await self._client.workflow_service.describe_task_queue(request)
         except (SystemFault, RPCError):
             return False

@@ -33,7 +33,7 @@ class _Writer:
         self._types = Types(self._components)
         self._tags: dict[str, list[tuple[str, str, Operation]]] = {}
         for path, item in document["paths"].items():
-            for method in (name for name in _METHODS if name in item):
+            for method in (name for name in _METHODS if name in item and not _is_stream(item[name])):
                 tag = _module(item[method].get("tags", [_SHARED])[0])
                 self._tags.setdefault(tag, []).append((path, method, item[method]))
         self._sent = self._reachable(self._roots())
@@ -259,6 +259,11 @@ def _streams(parameter: Any, operation: Operation) -> bool:
     """Whether it turns the reply into a stream without end, which a call cannot return."""
     answer = operation["responses"].get("200", {}).get("content", {})
     return parameter["name"] == "follow" and "text/event-stream" in answer
+
+
+def _is_stream(operation: Operation) -> bool:
+    """Whether all that it answers is a stream without end; the client has methods of its own for these."""
+    return list(operation["responses"].get("200", {}).get("content", {})) == ["text/event-stream"]
 
 
 def _header(name: str) -> str:

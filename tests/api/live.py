@@ -23,7 +23,7 @@ from tests.models.server import free_port
 from worker import build_worker, open_runtime
 
 Result = TypeVar("Result")
-READY_S = 60
+READY_S = 180
 
 
 @dataclass(frozen=True, slots=True)

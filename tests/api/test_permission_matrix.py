@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import WebSocketRoute
 
 from api.authentication.signing_key import signing_key
 from api.authentication.tokens import Tokens
@@ -26,6 +27,7 @@ from models.repositories.api_keys import ApiKeys
 from models.repositories.tenants import Tenants
 from models.tenancy import TenantId, mint_tenant
 from tests.api.conftest import caller, document
+from tests.api.live_streams.wires import open_wire
 from tests.api.members import Somebody, Target, make_member, make_target
 
 PREFIX = "/api/v1"
@@ -40,6 +42,12 @@ ROLES = ("viewer", "executor", "editor", "owner")
 TABLE = """
     GET    /healthz                                             public
     GET    /readyz                                              public
+    GET    /hooks/{tenant}/{path:path}                         public
+    HEAD   /hooks/{tenant}/{path:path}                         public
+    POST   /hooks/{tenant}/{path:path}                         public
+    PUT    /hooks/{tenant}/{path:path}                         public
+    PATCH  /hooks/{tenant}/{path:path}                         public
+    DELETE /hooks/{tenant}/{path:path}                         public
 
     GET    /auth/methods                                        public
     POST   /auth/token                                          public
@@ -52,6 +60,8 @@ TABLE = """
     GET    /me                                                  member    me:read
     PATCH  /me                                                  herself   me:write
     POST   /me/password                                         herself   me:write
+    POST   /me/email                                            herself   me:write
+    POST   /me/deactivate                                       herself   me:write
     GET    /me/tenants                                          herself   me:read
     GET    /me/sessions                                         herself   me:read
     DELETE /me/sessions/{session_id}                            herself   me:write
@@ -100,6 +110,12 @@ TABLE = """
     POST   /workflows/{workflow_id}/versions/{number}/publish   editor    workflow:write
     POST   /workflows/{workflow_id}/versions/prune              editor    workflow:write
     POST   /workflows/{workflow_id}/execute                     executor  workflow:run
+    GET    /workflows/{workflow_id}/hooks                       viewer    workflow:read
+    GET    /workflows/{workflow_id}/hooks/test/{path:path}       editor    workflow:write workflow:run
+    POST   /workflows/{workflow_id}/hooks/test/{path:path}       editor    workflow:write workflow:run
+    PUT    /workflows/{workflow_id}/hooks/test/{path:path}       editor    workflow:write workflow:run
+    PATCH  /workflows/{workflow_id}/hooks/test/{path:path}       editor    workflow:write workflow:run
+    DELETE /workflows/{workflow_id}/hooks/test/{path:path}       editor    workflow:write workflow:run
 
     GET    /workflows/{workflow_id}/grants                      editor    grant:read
     PUT    /workflows/{workflow_id}/grants/{member}             owner     grant:write
@@ -129,6 +145,10 @@ TABLE = """
     GET    /executions/{execution_id}/export                    viewer    execution:read
     GET    /executions/{execution_id}/nodes                     viewer    execution:read
     GET    /executions/{execution_id}/logs                      viewer    execution:read
+    GET    /executions/{execution_id}/events                    viewer    execution:read
+    WS     /executions/{execution_id}/ws                        viewer    execution:read
+    GET    /events/stream                                       member    execution:read link
+    WS     /events/ws                                           member    execution:read link
     GET    /executions/{execution_id}/usage                     viewer    execution:read
     POST   /executions/{execution_id}/rerun                     executor  workflow:run
     POST   /executions/{execution_id}/cancel                    executor  execution:control
@@ -137,7 +157,10 @@ TABLE = """
     POST   /executions/{execution_id}/nodes/{path}/skip         executor  execution:control
     POST   /executions/{execution_id}/nodes/{path}/retry        executor  execution:control
     POST   /executions/{execution_id}/nodes/{path}/approve      executor  workflow:run nolink
+    GET    /approvals/{asked}                                   public
+    GET    /executions/{shown}                                  public
     GET    /approvals                                           member    execution:read link
+    GET    /approvals/count                                     member    execution:read
     GET    /approvals/{approval_id}                             viewer    execution:read
     POST   /approvals/{approval_id}                             executor  workflow:run nolink
 
@@ -163,7 +186,27 @@ TABLE = """
     PUT    /budgets/{budget_id}                                 admin     budget:write
     DELETE /budgets/{budget_id}                                 admin     budget:write
     GET    /usage                                               admin     usage:read
+    GET    /stats                                               member    execution:read
     GET    /audit                                               admin     audit:read
+    GET    /system/workers                                      operator  system:read
+    GET    /system/queues                                       operator  system:read
+    POST   /codec/decode                                        admin     codec:use
+    POST   /codec/encode                                        admin     codec:use
+
+    POST   /events                                              member    event:publish
+    POST   /events/batch                                        member    event:publish
+    GET    /events/{event_id}                                   member    event:read
+    GET    /outbox/parked                                       admin     outbox:manage
+    POST   /outbox/parked/{message_id}/retry                    admin     outbox:manage
+
+    POST   /notification-rules                                  admin     notification:manage
+    GET    /notification-rules                                  admin     notification:manage
+    GET    /notification-rules/{rule_id}                        admin     notification:manage
+    PUT    /notification-rules/{rule_id}                        admin     notification:manage
+    DELETE /notification-rules/{rule_id}                        admin     notification:manage
+    GET    /notifications                                       member    notification:read
+    GET    /notifications/{notification_id}                     member    notification:read
+    POST   /notifications/{notification_id}/resend              admin     notification:manage
 
     GET    /credentials/types                                   member    credential:read
     GET    /credentials                                         member    credential:read
@@ -190,6 +233,10 @@ BODIES: dict[str, Any] = {
     "POST /approvals/{approval_id}": {"decision": "approved"},
 }
 QUERIES = {
+    "GET /executions/{execution_id}/events": "?wait_s=0",
+    "GET /events/stream": "?wait_s=0",
+    "WS /executions/{execution_id}/ws": "?wait_s=0",
+    "WS /events/ws": "?wait_s=0",
     "GET /workflows/{workflow_id}/versions/{number}/diff": "?against=1",
     "POST /workflows/{workflow_id}/versions/prune": "?keep=1",
 }
@@ -266,6 +313,8 @@ def routes_of(app: FastAPI) -> dict[str, str]:
         if isinstance(route, APIRoute):
             for method in route.methods or ():
                 found[f"{method} {path.removeprefix(PREFIX)}"] = path
+        elif isinstance(route, WebSocketRoute):
+            found[f"WS {path.removeprefix(PREFIX)}"] = path
     return found
 
 
@@ -277,7 +326,7 @@ def test_routes_besides_those_of_the_table_tell_nothing_of_anybody(app: FastAPI)
     others = {
         str(context.path)
         for context in iter_route_contexts(app.routes)
-        if not isinstance(context.original_route, APIRoute)
+        if not isinstance(context.original_route, APIRoute | WebSocketRoute)
     }
     assert others == {f"{PREFIX}/openapi.json"}
 
@@ -353,13 +402,28 @@ def _path(pattern: str, target: Target) -> str:
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: given.get(found[1], str(uuid4())), pattern)
 
 
+async def _answer_to_socket(app: FastAPI, url: str, headers: dict[str, str]) -> httpx2.Response:
+    """What a WebSocket is answered with before it is open, or closed with, as a response."""
+    async with open_wire(app, url.removeprefix(f"http://api{PREFIX}"), headers) as wire:
+        if not headers:
+            await wire.say({})  # the place where those without a header show who they are
+        await wire.frames()
+    status = wire.code if wire.code < 1000 else wire.code - 4000 if wire.code >= 4400 else 200
+    return httpx2.Response(status, json=wire.problem)
+
+
 def _outcome(answer: httpx2.Response, target: Target, *, stranger: bool) -> int:
     """What the answer says of the caller. To a stranger every 404 is one, whatever its words are."""
     assert answer.status_code < 500, answer.text
     if answer.status_code in (401, 403):
         return answer.status_code
-    hidden = answer.status_code == 404 and (stranger or answer.json()["detail"] in target.hidden)
+    hidden = answer.status_code == 404 and (stranger or _detail(answer) in target.hidden)
     return 404 if hidden else THROUGH
+
+
+def _detail(answer: httpx2.Response) -> str:
+    """What a problem says; the answer to HEAD has no body."""
+    return answer.json()["detail"] if answer.content else ""
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -376,11 +440,14 @@ async def test_route_lets_in_whom_the_table_says_and_nobody_else(app: FastAPI, c
     found: dict[str, int] = {}
     for who, headers in callers.items():
         # A link leads to its own workflow; for others a call that may change something has a fresh one.
-        harmless = method == "GET" or "link" in who or row.expected(who) != THROUGH or row.least not in ROLES
+        harmless = method in ("GET", "WS") or "link" in who or row.expected(who) != THROUGH or row.least not in ROLES
         target = shared if harmless else await cast.target()
         body = None if method in ("GET", "DELETE") else BODIES.get(route, {})
         url = f"http://api{_path(pattern, target)}{QUERIES.get(route, '')}"
-        answer = await cast.client.request(method, url, headers=headers, json=body)
+        if method == "WS":
+            answer = await _answer_to_socket(app, url, headers)
+        else:
+            answer = await cast.client.request(method, url, headers=headers, json=body)
         stranger = who.startswith("another") and row.least in ROLES
         found[who] = _outcome(answer, target, stranger=stranger)
 

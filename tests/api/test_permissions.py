@@ -4,6 +4,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from api.app import ROUTERS, create_app
+from api.hooks.endpoints import public as hooks
 from api.permissions import Permission, check_granted, permissions_of, requires
 from api.resources import Resources
 from engine.errors import AccessDenied, ConfigurationError
@@ -23,15 +24,16 @@ def test_a_route_without_a_permission_keeps_the_app_from_starting() -> None:
         create_app(Settings(), routers=(*ROUTERS, router))
 
 
-def test_public_routes_are_those_of_health_and_of_signing_in_alone(app: FastAPI) -> None:
+def test_public_routes_are_those_of_health_of_signing_in_and_of_webhooks_alone(app: FastAPI) -> None:
     public = {
         route.path  # pyright: ignore[reportAttributeAccessIssue]
-        for router in ROUTERS
+        for router in (hooks, *ROUTERS)
         for route in router.routes
         if Permission.PUBLIC in permissions_of(route.endpoint)  # pyright: ignore[reportAttributeAccessIssue]
     }
 
     assert public == {
+        "/hooks/{tenant}/{path:path}",
         "/auth/methods",
         "/auth/token",
         "/auth/refresh",

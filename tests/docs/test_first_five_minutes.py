@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ async def spoken(folder: Path, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *words, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 120)
+    out, err = await asyncio.wait_for(process.communicate(), 300)
     assert process.returncode == 0, err.decode()
     return out.decode()
 
@@ -49,7 +50,13 @@ async def structforge(folder: Path, *words: str) -> dict[str, Any]:
 
 def workers(process: asyncio.subprocess.Process) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "structforge worker" in " ".join(child.cmdline()[:4])]
+    return [child for child in children if "structforge worker" in " ".join(command_of(child)[:4])]
+
+
+def command_of(child: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+        return child.cmdline()
+    return []
 
 
 async def test_what_the_readme_says_happens(folder: Path) -> None:
@@ -79,7 +86,7 @@ async def runs_the_program(folder: Path, url: str) -> None:
 async def survives_a_killed_worker(folder: Path, url: str, process: asyncio.subprocess.Process) -> None:
     counting = asyncio.create_task(structforge(folder, "run", "count.yaml", "--json"))
     async with AsyncClient(url, (folder / ".structforge" / "api-key").read_text().strip()) as client:
-        await eventually(lambda: has_counted(client, 3), 30)
+        await eventually(lambda: has_counted(client, 3), 180)
         (worker,) = workers(process)
         assert not counting.done()
         worker.kill()

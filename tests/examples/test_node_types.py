@@ -16,6 +16,7 @@ from engine.dag.validate import validate
 from engine.expressions import AstReferenceParser
 from engine.nodes.registry import built_in_catalogue
 from engine.settings import Settings
+from tests.conftest import record_histories
 from tests.engine.workflows.effects import Effects
 from tests.engine.workflows.lab import Ended, Lab, Stack, open_stack
 from tests.examples.counterparts import Counterparts, open_counterparts
@@ -42,6 +43,14 @@ async def example_stack(counterparts: Counterparts, effects: Effects) -> AsyncIt
         yield stack
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def example_lab(example_stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    opened = await Lab.open(example_stack)
+    yield opened
+    values = request.node.callspec.params
+    await record_histories(opened, request, f"example_of_{values['name']}-{values['number']}")
+
+
 def document_of(name: str) -> dict[str, Any]:
     return read_document((FOLDER / f"{name}.yaml").read_bytes(), name=f"{name}.yaml")
 
@@ -64,9 +73,9 @@ def test_an_example_is_valid_shows_its_type_and_says_what_it_does(path: Path) ->
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize(("name", "number"), RUNS, ids=[f"{name}-{number}" for name, number in RUNS])
 async def test_an_example_does_what_it_says(
-    example_stack: Stack, counterparts: Counterparts, name: str, number: int
+    example_lab: Lab, counterparts: Counterparts, name: str, number: int
 ) -> None:
-    case, lab = CASES[name][number], await Lab.open(example_stack)
+    case, lab = CASES[name][number], example_lab
     if case.needs is not None:
         await counterparts.prepare(case.needs)
     for applied in case.applied:

@@ -140,13 +140,13 @@ class EffectServer:
 
     async def calls(self) -> list[Call]:
         """Every call so far, in the order of arrival."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(f"{self.url}/-/calls")
         return [Call(**call) for call in answer.raise_for_status().json()]
 
     async def under_way(self) -> int:
         """How many calls wait for their answer at this moment."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(f"{self.url}/-/under-way")
         return int(answer.raise_for_status().json())
 

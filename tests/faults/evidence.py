@@ -85,7 +85,7 @@ async def gather(
     witnessed = await asyncio.gather(*(one(execution_id, n) for execution_id, n in started.items()))
     async with database.transaction(tenant) as transaction:
         closings = await transaction.fetch(
-            "SELECT payload->>'execution_id' FROM outbox WHERE tenant_id = $1 AND kind = 'execution_finished'",
+            "SELECT payload->>'execution_id' FROM outbox WHERE tenant_id = $1 AND kind = 'execution.finished'",
             tenant.uuid,
         )
         held = await transaction.fetchval("SELECT sum(value) FROM quota_counter WHERE tenant_id = $1", tenant.uuid)

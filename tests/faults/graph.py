@@ -17,8 +17,8 @@ NODES = 1 + 1 + len(LANES) * STAGES * 2 + 1 + 1 + 2
 METHODS = {"a": ("PUT",) * STAGES, "b": ("GET",) * STAGES, "c": ("PUT", "GET") * (STAGES // 2)}
 
 
-def document(url: str, name: str = "fault-run") -> dict[str, Any]:
-    """The document, with calls to the effect server at `url`."""
+def document(url: str, name: str = "fault-run", credential: str | None = None) -> dict[str, Any]:
+    """The document, with calls to the effect server at `url`, each with the credential if one is named."""
     nodes: list[dict[str, Any]] = [
         {"id": "start", "type": "manual"},
         _step("seed", {lane: f"{{{{ input.n + {at} }}}}" for at, lane in enumerate(LANES)}),
@@ -41,6 +41,8 @@ def document(url: str, name: str = "fault-run") -> dict[str, Any]:
         _edge("parity", "odd", "odd"),
     ]
     assert len(nodes) == NODES
+    if credential is not None:
+        nodes = [{**node, "credential": credential} if node["type"] == "http" else node for node in nodes]
     outputs = {
         "total": "{{ nodes.total.output.n }}",
         "even": "{{ nodes.even.output.body.answer }}",

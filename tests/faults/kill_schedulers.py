@@ -47,36 +47,41 @@ class Schedulers:
         self._settings = settings
         self._dice = dice
         self.kills = 0
+        self.crashes = 0  # schedulers that have ended without being killed
 
     async def keep_killing(self) -> None:
         """Until cancelled; the processes end with it."""
-        processes = [await self._start(), await self._start()]
+        processes = [await start_scheduler(self._settings), await start_scheduler(self._settings)]
         try:
             while True:
                 await asyncio.sleep(self._dice.uniform(SHORTEST_S, LONGEST_S))
                 number = self._dice.randrange(2)
-                await _kill(processes[number])
+                self.crashes += await kill(processes[number])
                 self.kills += 1
-                processes[number] = await self._start()
+                processes[number] = await start_scheduler(self._settings)
         finally:
             for process in processes:
-                await _kill(process)
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "scheduler_sync",
-            env=child_environment(self._settings),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+                self.crashes += await kill(process)
 
 
-async def _kill(process: asyncio.subprocess.Process) -> None:
+async def start_scheduler(settings: Settings) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "scheduler_sync",
+        env=child_environment(settings),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def kill(process: asyncio.subprocess.Process) -> bool:
+    """By kill -9; whether the process had ended by itself before."""
+    has_ended = process.returncode is not None
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGKILL)
     await process.wait()
+    return has_ended
 
 
 async def run(schedules: int, ticks: int, seed: int) -> list[str]:
@@ -88,12 +93,14 @@ async def run(schedules: int, ticks: int, seed: int) -> list[str]:
         killers = Schedulers(settings, random.Random(seed))
         killing = asyncio.create_task(killers.keep_killing())
         try:
-            workflows = await _make(database, tenant, schedules, ticks)
-            await _until_all_have_fired(database, tenant, workflows, ticks)
+            workflows = await make_schedules(database, tenant, schedules, ticks)
+            await until_all_have_fired(database, tenant, workflows, ticks)
         finally:
             killing.cancel()
             await asyncio.gather(killing, return_exceptions=True)
-        violations = await _violations(database, tenant, workflows, ticks)
+        violations = await wrong_fires(database, tenant, workflows, ticks)
+        if killers.crashes:
+            violations.append(f"{killers.crashes} schedulers ended by themselves")
         client = stack.runtime.temporal
         listed = {one.id async for one in await client.list_schedules() if one.id.startswith(PREFIX)}
         wanted = {schedule_id(one.schedule) for one in await Schedules(database).desired()}
@@ -103,7 +110,7 @@ async def run(schedules: int, ticks: int, seed: int) -> list[str]:
         return violations
 
 
-async def _make(database: Database, tenant: TenantId, schedules: int, ticks: int) -> list[UUID]:
+async def make_schedules(database: Database, tenant: TenantId, schedules: int, ticks: int) -> list[UUID]:
     made: list[UUID] = []
     for number in range(schedules):
         saved = await Workflows(database).create(tenant, {**_DOCUMENT, "name": f"fired {number}"})
@@ -114,7 +121,7 @@ async def _make(database: Database, tenant: TenantId, schedules: int, ticks: int
     return made
 
 
-async def _until_all_have_fired(database: Database, tenant: TenantId, workflows: list[UUID], ticks: int) -> None:
+async def until_all_have_fired(database: Database, tenant: TenantId, workflows: list[UUID], ticks: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             ended = [len(await _ended(database, tenant, workflow)) for workflow in workflows]
@@ -129,7 +136,7 @@ async def _ended(database: Database, tenant: TenantId, workflow: UUID) -> list[U
     return [one.id for one in page.items if one.finished_at is not None]
 
 
-async def _violations(database: Database, tenant: TenantId, workflows: list[UUID], ticks: int) -> list[str]:
+async def wrong_fires(database: Database, tenant: TenantId, workflows: list[UUID], ticks: int) -> list[str]:
     found: list[str] = []
     for workflow in workflows:
         page = await ExecutionLists(database).page(tenant, ExecutionFilter(workflow_id=workflow), limit=200)

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from temporalio.client import Client, WorkflowHandle
 
 from engine.activities.clients.objects import ObjectStore
-from engine.activities.clients.temporal import connect
+from engine.activities.clients.temporal import connect, protection_of
 from engine.activities.starting import Versions, execution_input
 from engine.contracts import EXECUTION_WORKFLOW, temporal_id
 from engine.dag.values import inline
@@ -84,7 +84,7 @@ async def running_system(data_dir: Path, worker: Mapping[str, Any] | None = None
         assert served.database.url is not None
         assert served.temporal.address is not None
         objects = ObjectStore.open(served.objects_url)
-        temporal = await connect(served.temporal.address, served.temporal.namespace, objects)
+        temporal = await connect(served.temporal.address, served.temporal.namespace, objects, protection_of(served))
         database = await Database.open(served.database.url.get_secret_value(), pool_size=5)
         try:
             tenant = mint_tenant(uuid4())

@@ -28,7 +28,7 @@ async def test_every_call_is_kept_with_its_key_and_effect(tmp_path: Path) -> Non
 
 async def test_a_caller_that_leaves_before_the_answer_is_noticed(tmp_path: Path) -> None:
     async with running_effects(tmp_path / "log") as server:
-        await server.set_latency(5000, 5000)
+        await server.set_latency(60_000, 60_000)
         async with httpx2.AsyncClient(trust_env=False, timeout=0.5) as client:
             with pytest.raises(httpx2.ReadTimeout):
                 await client.get(f"{server.url}/effect/a", params={"n": 1})
@@ -36,7 +36,7 @@ async def test_a_caller_that_leaves_before_the_answer_is_noticed(tmp_path: Path)
         async def has_ended() -> bool:
             return (await server.calls())[0].ended_at > 0
 
-        await eventually(has_ended, 3)  # well before the answer would have been due
+        await eventually(has_ended, 30)  # well before the answer would have been due
         (call,) = await server.calls()
     assert call.cut
 

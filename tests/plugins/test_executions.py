@@ -67,7 +67,7 @@ async def test_cancelled_execution_ends_a_looping_node(plugin_lab: Lab) -> None:
     started = await plugin_lab.start(graph(act("loop", timeout="60s")))
     await started.until("act", "running")
     await started.cancel()
-    assert (await started.end(timeout_s=10)).status == "cancelled"
+    assert (await started.end()).status == "cancelled"
 
 
 async def test_routed_nodes_wait_for_workers_of_their_queue(plugin_lab: Lab, node_worker: None) -> None:

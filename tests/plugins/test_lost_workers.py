@@ -93,5 +93,5 @@ async def test_processes_of_a_plugin_end_with_their_worker(tmp_path: Path) -> No
     child = psutil.Process(int(await worker.stdout.readline()))
     worker.send_signal(signal.SIGKILL)
     await worker.wait()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=20)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

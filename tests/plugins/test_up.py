@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.plugins.places import write_plugin
-from tests.structforge.cli.served import ROOT, command, environment, processes_of, serving
+from tests.structforge.cli.served import ROOT, command, environment, gone, serving
 
 
 def worker_pids(data_dir: Path, queue: str) -> list[int]:
@@ -47,14 +46,7 @@ def run(data_dir: Path, document: Path, plugins: dict[str, str]) -> object:
     """The outputs of a document that `structforge run` ran."""
     done = subprocess.run(
         command("run", document, "--json"), cwd=ROOT, env=environment(data_dir, **plugins),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])["output"]
-
-
-def gone(data_dir: Path) -> bool:
-    deadline = time.monotonic() + 5
-    while processes_of(data_dir) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return processes_of(data_dir) == []

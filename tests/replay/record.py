@@ -1,29 +1,38 @@
-"""Record the histories again: `python -m tests.replay.record`, or `make histories`.
+"""Add histories: `make histories`, or `python -m tests.replay.record [TESTS ...] [--as LABEL]`.
 
-It runs the tests of the interpreter on real servers and writes the Temporal history of every execution in them, one
-file for each, named by its test. Files whose test is gone stay: an old history must replay for as long as executions
-of that time may run. `--fresh` begins with an empty folder.
+It runs tests on real servers and keeps the Temporal histories of every execution in them, named by the test. A name
+that is there already is left as it is, because it is what some user's execution looks like; so a new path of the
+interpreter needs a new test. With a label, such as a release, the names of all tests are new: `name@LABEL`.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent / "histories"
-TESTS = Path(__file__).parent.parent / "engine" / "workflows"
-NOT_RECORDED = ("test_volume.py", "test_against_reference.py")  # large, or many of one kind
+from tests.replay.stored import FOLDER
+
+TESTS = Path(__file__).parents[1]
+# Whatever runs the interpreter; not the tests that make thousands of events.
+RECORDED = (
+    *sorted(path for path in TESTS.glob("engine/workflows/test_*.py") if path.name != "test_volume.py"),
+    TESTS / "engine/activities/notifications/test_delivering.py",
+    TESTS / "examples/test_node_types.py",
+)
 
 
 def main(arguments: list[str]) -> int:
-    FOLDER.mkdir(exist_ok=True)
-    if "--fresh" in arguments:
-        for path in FOLDER.glob("*.json"):
-            path.unlink()
-    files = [str(path) for path in sorted(TESTS.glob("test_*.py")) if path.name not in NOT_RECORDED]
-    return int(pytest.main([*files, f"--record-histories={FOLDER}", "-p", "no:cacheprovider"]))
+    parser = argparse.ArgumentParser(prog="python -m tests.replay.record")
+    parser.add_argument("tests", nargs="*", default=[str(path) for path in RECORDED])
+    parser.add_argument("--as", dest="label", default="", help="a label at the end of every name")
+    parser.add_argument("--into", default=str(FOLDER), help="another folder")
+    given = parser.parse_args(arguments)
+    Path(given.into).mkdir(parents=True, exist_ok=True)
+    options = [f"--record-histories={given.into}", f"--label-histories={given.label}"]
+    return int(pytest.main([*given.tests, *options, "-p", "no:cacheprovider"]))
 
 
 if __name__ == "__main__":

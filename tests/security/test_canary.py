@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from engine.telemetry import QUIET
+from engine.telemetry.logs import QUIET
 from models.keyring import Keys
 from models.repositories.ai_models import AiModels, ModelFields
 from models.repositories.credentials import Credentials, NewCredential

@@ -37,6 +37,19 @@ async def found(lab: Lab, settings: Settings, texts: Sequence[str], logs: bytes)
     return places
 
 
+async def at_rest(settings: Settings) -> AsyncIterator[tuple[str, bytes]]:
+    """Everything that an installation's servers and folders keep; of the embedded Temporal, its whole database."""
+    async for data in _rows(settings):
+        yield "postgresql", data
+    async for data in _keys(settings):
+        yield "redis", data
+    for data in _files(settings.data_dir):
+        yield "objects, files and logs", data
+    for path in (settings.data_dir / "temporal").rglob("*"):
+        if path.is_file():
+            yield "temporal", path.read_bytes()
+
+
 async def _kept(lab: Lab, settings: Settings) -> AsyncIterator[tuple[str, bytes]]:
     async for data in _rows(settings):
         yield "postgresql", data

@@ -68,7 +68,7 @@ class MariadbServer:
             part.write_to_path(self.folder / "cert.pem", append=True)
 
     async def wait_ready(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 try:
                     connection = await self.connect()
@@ -86,7 +86,7 @@ class MariadbServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from tests.models.server import free_port
 from tests.servers.launching import launch
 
 PASSWORD = "nats-canary-5127"
-_START_S = 20.0
+_START_S = 60.0
 
 
 def missing() -> str | None:

@@ -20,7 +20,7 @@ from tests.servers.launching import launch
 
 PASSWORD = "rabbit-canary-7391"
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-_START_S = 60.0
+_START_S = 120.0
 _STOP_S = 15.0
 
 

@@ -32,7 +32,7 @@ async def url(settings: Settings, worker: None) -> AsyncIterator[str]:
         yield served.api.url
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await process.wait()
 
 
@@ -117,3 +117,20 @@ async def test_errors_are_those_of_the_engine(url: str) -> None:
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", KEY) as lost:
         with pytest.raises(SystemFault, match="did not answer"):
             await lost.get_me()
+
+
+async def test_both_clients_watch_an_execution_to_its_end(url: str) -> None:
+    async with AsyncClient(url, KEY) as client:
+        started = await client.execute((await client.create_workflow(document())).id)
+        told = [event async for event in client.watch_execution(started.id)]
+        rest = [event async for event in client.watch_execution(started.id, last_id=told[-2].id)]
+        with pytest.raises(NotFound):
+            await anext(aiter(client.watch_execution(started.workflow_id)))
+
+    def watch() -> list[str]:
+        with Client(url, KEY) as waiting:
+            return [event.event for event in waiting.watch_execution(started.id)]
+
+    assert [event.data["path"] for event in told if event.event == "node.finished"].count("double") == 1
+    assert [event.event for event in rest] == ["execution.finished"] == [told[-1].event]
+    assert (await asyncio.to_thread(watch))[-1] == "execution.finished"

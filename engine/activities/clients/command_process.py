@@ -48,8 +48,8 @@ async def run_process(
 
 
 async def _spawn(name: str, argv: Sequence[str], environment: Mapping[str, str], folder: str) -> Process:
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *argv,
             stdin=DEVNULL,
             stdout=PIPE,
@@ -58,6 +58,15 @@ async def _spawn(name: str, argv: Sequence[str], environment: Mapping[str, str],
             cwd=folder,
             start_new_session=True,
         )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Cancelled half-way, asyncio ends the program alone, and waits as long as something of it holds the pipes.
+        await asyncio.wait([starting])
+        if not starting.cancelled() and starting.exception() is None:
+            await _end_group(starting.result())
+        raise
     except OSError as error:
         message = f"{name} cannot be started: {error.strerror}"
         raise NodeError(message, code=EXTERNAL_ERROR, details={"command": name}) from None

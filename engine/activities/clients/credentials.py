@@ -144,11 +144,15 @@ class CredentialStore:
         Raises: NodeError ACCESS_DENIED if there is none, CREDENTIAL_UNREADABLE if it does not open, and what fetching
         a token raises; SystemFault. No message names a secret.
         """
-        found = None if tenant is None else await self._stored(tenant, name)
-        credential = self._file.get(name) if found is None else found
+        credential = await self.kept(tenant, name)
         if credential["type"] == OAUTH2:
             return await self._tokens.bearer(_owner(tenant, credential), credential)
         return credential
+
+    async def kept(self, tenant: TenantId | None, name: str) -> Credential:
+        """The same as it is kept, for those who compare with it: nothing is fetched. Raises: as `get`."""
+        found = None if tenant is None else await self._stored(tenant, name)
+        return self._file.get(name) if found is None else found
 
     async def renewed(self, tenant: TenantId, credential: Credential, error: NodeError) -> Credential | None:
         """Another token, if the error says that the receiver refused one that has been used before; else None."""

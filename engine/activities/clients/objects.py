@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import obstore
 import orjson
@@ -17,12 +21,15 @@ from obstore.store import LocalStore, from_url
 
 from engine.dag.values import Value, inline, stored
 from engine.errors import EXPRESSION_ERROR, RESOURCE_EXHAUSTED, NodeError, NotFound, SystemFault
+from engine.settings import Settings
 from models.tenancy import TenantId
 
 INLINE_LIMIT_BYTES = 32_768
 CACHE_BYTES = 64 * 1024 * 1024
 OFF_LOOP_BYTES = 256 * 1024
+CHECKED = "readiness"  # no object has this name: that it is not there is an answer
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_OBJECT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{2}/([0-9a-f]{64})", re.ASCII)
 _FULL = re.compile(r"os error (?:28|122|27)\b|No space left|QuotaExceeded|EntityTooLarge|StorageFull")
 _JSON_ONLY = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
@@ -42,6 +49,23 @@ class ObjectStore:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return cls(LocalStore(folder))
         return cls(from_url(url, **options))
+
+    @classmethod
+    def of(cls, settings: Settings) -> ObjectStore:
+        """The one that the settings name, with their keys."""
+        return cls.open(settings.objects_url, **settings.objects_options)
+
+    async def check(self) -> None:
+        """Raises: SystemFault if the store does not answer, or refuses these keys."""
+        try:
+            if isinstance(self._store, LocalStore):
+                await asyncio.to_thread(_check_folder, self._store)
+            else:
+                await obstore.head_async(self._store, CHECKED)
+        except FileNotFoundError:
+            return  # an answer
+        except (BaseError, OSError) as error:
+            raise SystemFault(f"the object store does not answer: {error}") from error
 
     async def put(self, tenant: TenantId, data: bytes) -> str:
         """Store bytes and return their SHA-256, hexadecimal. Storing the same bytes again is harmless.
@@ -104,6 +128,55 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise _fault(error, "find", sha256) from error
         return True
+
+    # ---- for upkeep
+
+    async def objects_of(self, tenant: TenantId, digits: str) -> list[tuple[str, datetime]]:
+        """SHA-256 and time of the last writing of a tenant's objects that begin with these two digits.
+
+        Raises: SystemFault if the store does not answer.
+        """
+        found: list[tuple[str, datetime]] = []
+        try:
+            async for chunk in obstore.list(self._store, f"{tenant}/{digits}/", chunk_size=1000):
+                names = [(meta["path"].rpartition("/")[2], meta["last_modified"]) for meta in chunk]
+                found += [(name, at) for name, at in names if _SHA256.fullmatch(name)]
+        except (BaseError, OSError) as error:
+            raise SystemFault(f"the object store could not list objects: {type(error).__name__}") from error
+        return found
+
+    async def all_objects(self) -> AsyncGenerator[tuple[UUID, str]]:
+        """Tenant and SHA-256 of every object, in no order. Raises: SystemFault if the store does not answer."""
+        try:
+            async for chunk in obstore.list(self._store, chunk_size=1000):
+                for meta in chunk:
+                    if (found := _OBJECT.fullmatch(meta["path"])) is not None:
+                        yield UUID(found[1]), found[2]
+        except (BaseError, OSError) as error:
+            raise SystemFault(f"the object store could not list objects: {type(error).__name__}") from error
+
+    async def remove(self, tenant: TenantId, sha256: str, *, written_before: datetime) -> bool:
+        """Remove an object, unless it was written again since; False if it was, or is gone.
+
+        Raises: SystemFault if the store does not answer.
+        """
+        path = object_path(tenant, sha256)
+        try:
+            if (await obstore.head_async(self._store, path))["last_modified"] >= written_before:
+                return False
+            await obstore.delete_async(self._store, path)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise _fault(error, "remove", sha256) from error
+        return True
+
+
+def _check_folder(store: LocalStore) -> None:
+    """Raises: OSError if nothing can be written there."""
+    folder = Path(str(store.prefix))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written")
 
 
 class Values:

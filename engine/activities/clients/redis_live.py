@@ -10,15 +10,16 @@ Losing Redis costs liveness and never data: every failure here is counted and lo
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from models.rows import STATUS_RANK, TERMINAL_EXECUTION_STATUSES, TERMINAL_RANK, NodeRow
 from models.tenancy import TenantId
@@ -31,39 +32,55 @@ GATHER_S = 0.05
 _BATCH = 500
 _log = logging.getLogger(__name__)
 
-# KEYS: hash, nodes, stream. ARGV: execution, seconds to keep, stream length, and the nodes as one text, for an argument
-# each costs more here and there than all the rest: key, status, precedence, apart by US, each node ended by RS. An
-# outcome that is not newer than the known one changes nothing.
-_NODES_SCRIPT = """
-if redis.call('HEXISTS', KEYS[1], 'finished') == 1 then return 0 end
-local names, statuses, precedences = {}, {}, {}
-for name, status, precedence in string.gmatch(ARGV[4], '([^\\31\\30]+)\\31(%a+)\\31(%d+)\\30') do
-    names[#names + 1], statuses[#statuses + 1], precedences[#precedences + 1] = name, status, precedence
-end
-local found, known, counts, changed, events = redis.call('HMGET', KEYS[2], unpack(names)), {}, {}, {}, {}
-for i, name in ipairs(names) do
-    local old = known[name] or found[i]
-    local old_status, old_precedence
-    if old then old_status, old_precedence = string.match(old, '^(%a+):(.*)$') end
-    if not old or precedences[i] > old_precedence then
-        if old_status then counts[old_status] = (counts[old_status] or 0) - 1 end
-        counts[statuses[i]] = (counts[statuses[i]] or 0) + 1
-        known[name] = statuses[i] .. ':' .. precedences[i]
-        changed[#changed + 1] = name
-        changed[#changed + 1] = known[name]
-        events[#events + 1] = name .. ' ' .. statuses[i]
+# KEYS: hash, nodes and stream of each execution. ARGV: stream length, then for each execution its id, how long to keep
+# it, its statuses (with commas), 1 if the last of them is final, and its nodes as one text, for an argument each costs
+# more here and there than all the rest: key, status, precedence, apart by US, each node ended by RS. An outcome that is
+# not newer than the known one changes nothing.
+_SCRIPT = """
+local function show_nodes(hash, known_nodes, stream, execution, length, text)
+    if redis.call('HEXISTS', hash, 'finished') == 1 then return end
+    local names, statuses, precedences = {}, {}, {}
+    for name, status, precedence in string.gmatch(text, '([^\\31\\30]+)\\31(%a+)\\31(%d+)\\30') do
+        names[#names + 1], statuses[#statuses + 1], precedences[#precedences + 1] = name, status, precedence
     end
+    local found, known, counts, changed, events = redis.call('HMGET', known_nodes, unpack(names)), {}, {}, {}, {}
+    for i, name in ipairs(names) do
+        local old = known[name] or found[i]
+        local old_status, old_precedence
+        if old then old_status, old_precedence = string.match(old, '^(%a+):(.*)$') end
+        if not old or precedences[i] > old_precedence then
+            if old_status then counts[old_status] = (counts[old_status] or 0) - 1 end
+            counts[statuses[i]] = (counts[statuses[i]] or 0) + 1
+            known[name] = statuses[i] .. ':' .. precedences[i]
+            changed[#changed + 1] = name
+            changed[#changed + 1] = known[name]
+            events[#events + 1] = name .. ' ' .. statuses[i]
+        end
+    end
+    if #changed > 0 then
+        redis.call('HSET', known_nodes, unpack(changed))
+        for status, count in pairs(counts) do redis.call('HINCRBY', hash, 'n:' .. status, count) end
+        local lines = table.concat(events, '\\n')
+        redis.call('XADD', stream, 'MAXLEN', '~', length, '*', 'execution', execution, 'nodes', lines)
+    end
+    redis.call('HSETNX', hash, 'status', 'running')
 end
-if #changed > 0 then
-    redis.call('HSET', KEYS[2], unpack(changed))
-    for status, count in pairs(counts) do redis.call('HINCRBY', KEYS[1], 'n:' .. status, count) end
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'execution', ARGV[1], 'nodes', table.concat(events, '\\n'))
+
+for i = 0, #KEYS / 3 - 1 do
+    local hash, known_nodes, stream = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]
+    local execution, keep, statuses, final, text = unpack(ARGV, 5 * i + 2, 5 * i + 6)
+    if text ~= '' then show_nodes(hash, known_nodes, stream, execution, ARGV[1], text) end
+    for status in string.gmatch(statuses, '[^,]+') do
+        redis.call('HSET', hash, 'status', status)
+        redis.call('XADD', stream, 'MAXLEN', '~', ARGV[1], '*', 'execution', execution, 'status', status)
+    end
+    if final == '1' then redis.call('HSET', hash, 'finished', 1) end
+    redis.call('EXPIRE', hash, keep)
+    redis.call('EXPIRE', known_nodes, keep)
 end
-redis.call('HSETNX', KEYS[1], 'status', 'running')
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[2])
 return 1
 """
+_SCRIPT_DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,28 @@ class Partial:
 
 
 _Change = NodeRow | _Status | Partial
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What a batch tells of one execution."""
+
+    statuses: list[str] = field(default_factory=list[str])
+    nodes: str = ""
+
+    def add(self, change: NodeRow | _Status) -> None:
+        if isinstance(change, _Status):
+            self.statuses.append(change.status)
+        else:
+            self.nodes += f"{_node_name(change)}\x1f{change.status}\x1f{_sortable(change)}\x1e"
+
+    @property
+    def is_final(self) -> bool:
+        return bool(self.statuses) and self.statuses[-1] in TERMINAL_EXECUTION_STATUSES
+
+    @property
+    def keep_s(self) -> int:
+        return KEEP_FINISHED_S if self.is_final else KEEP_RUNNING_S
 
 
 class LiveView:
@@ -212,24 +251,32 @@ class LiveView:
             return
 
     async def _send(self, batch: list[_Change]) -> None:
-        nodes: dict[tuple[TenantId, UUID], list[NodeRow]] = {}
-        statuses: list[_Status] = []
+        shown: dict[tuple[TenantId, UUID], _Shown] = {}
         partials: list[Partial] = []
         for change in batch:
-            if isinstance(change, NodeRow):
-                nodes.setdefault((change.tenant, change.execution_id), []).append(change)
-            elif isinstance(change, _Status):
-                statuses.append(change)
-            else:
+            if isinstance(change, Partial):
                 partials.append(change)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for partial in partials:  # before the end of their node
-                _add_partial(pipe, partial)
-            for (tenant, execution_id), rows in nodes.items():
-                _add_nodes(pipe, tenant, execution_id, rows)
-            for status in statuses:
-                _add_status(pipe, status)
-            await pipe.execute()
+            else:
+                _shown_of(shown, change).add(change)
+        if partials:  # before the end of their node
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for partial in partials:
+                    _add_partial(pipe, partial)
+                await pipe.execute()
+        if shown:
+            await self._run_script(shown)
+
+    async def _run_script(self, shown: dict[tuple[TenantId, UUID], _Shown]) -> None:
+        """All executions in one call: a command costs this process more than what it carries."""
+        keys, arguments = list[str](), list[str | int]([STREAM_LENGTH])
+        for (tenant, execution_id), one in shown.items():
+            key = _key(tenant, execution_id)
+            keys += (key, f"{key}:nodes", stream_of(tenant))
+            arguments += (str(execution_id), one.keep_s, ",".join(one.statuses), int(one.is_final), one.nodes)
+        try:
+            await cast("Any", self._redis.evalsha(_SCRIPT_DIGEST, len(keys), *keys, *arguments))
+        except NoScriptError:  # a server that is new to us, or was restarted
+            await cast("Any", self._redis.eval(_SCRIPT, len(keys), *keys, *arguments))
 
     def _note_failure(self, error: Exception) -> None:
         self.failures += 1
@@ -237,47 +284,40 @@ class LiveView:
             _log.warning("Redis does not answer (%d times so far): %s", self.failures, error)
 
 
-def _add_nodes(pipe: Any, tenant: TenantId, execution_id: UUID, rows: list[NodeRow]) -> None:
-    key = _key(tenant, execution_id)
-    nodes = "".join([f"{_node_name(row)}\x1f{row.status}\x1f{_sortable(row)}\x1e" for row in rows])
-    stream = _stream(tenant)
-    pipe.eval(_NODES_SCRIPT, 3, key, f"{key}:nodes", stream, str(execution_id), KEEP_RUNNING_S, STREAM_LENGTH, nodes)
-
-
-def _add_status(pipe: Any, change: _Status) -> None:
-    key = _key(change.tenant, change.execution_id)
-    final = change.status in TERMINAL_EXECUTION_STATUSES
-    pipe.hset(key, mapping={"status": change.status, **({"finished": 1} if final else {})})
-    for name in (key, f"{key}:nodes"):
-        pipe.expire(name, KEEP_FINISHED_S if final else KEEP_RUNNING_S)
-    event = {"execution": str(change.execution_id), "status": change.status}
-    pipe.xadd(_stream(change.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
+def _shown_of(shown: dict[tuple[TenantId, UUID], _Shown], change: NodeRow | _Status) -> _Shown:
+    key = (change.tenant, change.execution_id)
+    one = shown.get(key)
+    if one is None:
+        one = shown[key] = _Shown()
+    return one
 
 
 def _add_partial(pipe: Any, partial: Partial) -> None:
     event: dict[str, str | int] = {
         "execution": str(partial.execution_id),
-        "node": _named(partial.node_path, partial.iteration, partial.generation),
+        "node": named(partial.node_path, partial.iteration, partial.generation),
         "attempt": partial.attempt,
         "offset": partial.offset,
         "partial": partial.text,
     }
-    pipe.xadd(_stream(partial.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
+    pipe.xadd(stream_of(partial.tenant), event, maxlen=STREAM_LENGTH, approximate=True)
 
 
 def _key(tenant: TenantId, execution_id: UUID) -> str:
     return f"sf:{tenant}:execution:{execution_id}"
 
 
-def _stream(tenant: TenantId) -> str:
+def stream_of(tenant: TenantId) -> str:
+    """The key of the stream of a tenant's changes."""
     return f"sf:{tenant}:events"
 
 
 def _node_name(row: NodeRow) -> str:
-    return _named(row.node_path, row.iteration, row.generation)
+    return named(row.node_path, row.iteration, row.generation)
 
 
-def _named(path: str, iteration: tuple[int, ...], generation: int) -> str:
+def named(path: str, iteration: tuple[int, ...], generation: int) -> str:
+    """A node execution as entries name it: `path[iteration]#generation`."""
     if not iteration and not generation:
         return path
     places = "".join(f"[{number}]" for number in iteration)

@@ -1,10 +1,13 @@
-"""The way to Temporal: one client, with our JSON converter and large payloads kept in the object store."""
+"""The way to Temporal: one client with our JSON converter, sealed payloads, and large ones kept in the object store."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
+from uuid import UUID
 
 import orjson
 from temporalio.api.common.v1 import Payload
@@ -12,31 +15,69 @@ from temporalio.client import Client
 from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
+    DefaultFailureConverter,
+    DefaultFailureConverterWithEncodedAttributes,
     DefaultPayloadConverter,
     EncodingPayloadConverter,
     JSONPlainPayloadConverter,
     SerializationContext,
 )
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 
+from engine.activities.clients.codec import ENCODING, NOBODY, PayloadCipher
 from engine.activities.clients.objects import ObjectStore
+from engine.activities.clients.tls import temporal_tls
 from engine.errors import SystemFault
+from engine.settings import Settings
+from models.keyring import Keys
 from models.tenancy import mint_tenant
 
 OFFLOAD_BYTES = 128 * 1024
+# Nothing, and what the SDK itself answers in queries about a Temporal workflow: no data of people is in either.
+NEVER_SEALED = frozenset({b"binary/null", b"json/protobuf", b"binary/protobuf"})
 
 
-async def connect(address: str, namespace: str, objects: ObjectStore) -> Client:
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How the way to Temporal is protected: the cipher of payloads, and TLS. By default it is not."""
+
+    cipher: PayloadCipher | None = None
+    tls: TLSConfig | None = None
+
+
+UNPROTECTED = Protection()
+
+
+def protection_of(settings: Settings) -> Protection:
+    """What the settings say. Sealed payloads are read in any case; new ones are sealed if `codec.encrypt` is set.
+
+    Raises: ConfigurationError if they are to be sealed and there are no keys, or a certificate cannot be used.
+    """
+    keys, seals = Keys(settings), settings.codec.encrypt
+    if seals:
+        keys.ring()
+    return Protection(PayloadCipher(keys.ring, seals=seals), temporal_tls(settings.temporal))
+
+
+async def connect(address: str, namespace: str, objects: ObjectStore, protection: Protection = UNPROTECTED) -> Client:
     """Connect to the Temporal frontend at `host:port`. Raises: SystemFault if it does not answer."""
+    converter = data_converter(objects, protection.cipher)
     try:
-        return await Client.connect(address, namespace=namespace, data_converter=data_converter(objects))
+        return await Client.connect(address, namespace=namespace, data_converter=converter, tls=protection.tls or False)
     except (RPCError, RuntimeError) as error:
         raise SystemFault(f"Temporal at {address} did not answer: {error}") from None
 
 
-def data_converter(objects: ObjectStore) -> DataConverter:
-    """Converter of every client and worker; messages over 128 KB are objects of the tenant they belong to."""
-    return DataConverter(payload_converter_class=converter_class(objects))
+def data_converter(objects: ObjectStore, cipher: PayloadCipher | None = None) -> DataConverter:
+    """Converter of every client and worker; messages over 128 KB are objects of the tenant they belong to.
+
+    With a cipher that seals, messages and stack traces of failures are sealed too.
+    """
+    seals = cipher is not None and cipher.seals
+    return DataConverter(
+        payload_converter_class=converter_class(objects, cipher),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes if seals else DefaultFailureConverter,
+    )
 
 
 class JsonConverter(EncodingPayloadConverter):
@@ -87,7 +128,7 @@ def _field_names(message: type) -> frozenset[str] | None:
     return frozenset(field.name for field in dataclasses.fields(message))
 
 
-def converter_class(objects: ObjectStore) -> type[CompositePayloadConverter]:
+def converter_class(objects: ObjectStore, cipher: PayloadCipher | None = None) -> type[CompositePayloadConverter]:
     """The default converters, with ours for JSON. The SDK makes one for every activity, so they share their parts."""
     parts = {
         one.encoding.encode(): JsonConverter(objects) if one.encoding == "json/plain" else one
@@ -101,4 +142,83 @@ def converter_class(objects: ObjectStore) -> type[CompositePayloadConverter]:
         def with_context(self, context: SerializationContext) -> Self:
             return self  # none of the parts takes a context
 
-    return PayloadConverter
+    return PayloadConverter if cipher is None else _sealing_class(parts, cipher)
+
+
+def _sealing_class(
+    parts: Mapping[bytes, EncodingPayloadConverter], given: PayloadCipher
+) -> type[CompositePayloadConverter]:
+    """A class of its own for each cipher, because the SDK makes converters without arguments."""
+
+    class SealingConverter(_SealingConverter):
+        cipher = given
+        bound: ClassVar[dict[str, _SealingConverter]] = {}
+
+        def __init__(self) -> None:
+            self.converters = parts
+
+    return SealingConverter
+
+
+class _SealingConverter(CompositePayloadConverter):
+    """Seals what it converts under the tenant of the Temporal workflow in whose context it stands.
+
+    Here and not in a codec, for the reason that `JsonConverter` gives. A bare text is a label (the summary of a
+    Temporal workflow or of an activity) and stays readable: it says no more than the search attributes and activity ids
+    beside it, and the server bounds its size. No message of ours is a bare text.
+    """
+
+    cipher: ClassVar[PayloadCipher]
+    bound: ClassVar[dict[str, _SealingConverter]]
+    tenant: str | None = None
+
+    def with_context(self, context: SerializationContext) -> Self:
+        tenant = _tenant_of(getattr(context, "workflow_id", None))
+        if tenant == self.tenant:
+            return self
+        return type(self)() if tenant is None else self._bound_to(tenant)
+
+    def _bound_to(self, tenant: str) -> Self:
+        known = self.bound.get(tenant)
+        if known is None:
+            if len(self.bound) >= _MAX_BOUND:
+                self.bound.clear()
+            known = self.bound[tenant] = type(self)()
+            known.tenant = tenant
+        return cast("Self", known)
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        payloads = super().to_payloads(values)
+        if not self.cipher.seals:
+            return payloads
+        return [
+            payload if _stays_readable(value, payload) else self.cipher.seal(payload, self.tenant or _named_by(value))
+            for value, payload in zip(values, payloads, strict=True)
+        ]
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        return super().from_payloads([self.cipher.open(payload, self.tenant) for payload in payloads], type_hints)
+
+
+_MAX_BOUND = 1024
+
+
+def _stays_readable(value: Any, payload: Payload) -> bool:
+    encoding = payload.metadata.get("encoding")
+    return isinstance(value, str) or encoding == ENCODING or encoding in NEVER_SEALED
+
+
+def _tenant_of(workflow_id: str | None) -> str | None:
+    """Every Temporal workflow of ours is called `tenant:...`; None for another's."""
+    tenant = (workflow_id or "").partition(":")[0]
+    try:
+        return tenant if str(UUID(tenant)) == tenant else None
+    except ValueError:
+        return None
+
+
+def _named_by(value: Any) -> str:
+    """The tenant that a message names."""
+    meta = getattr(value, "meta", None)
+    named = cast("dict[str, Any]", meta).get("tenant") if isinstance(meta, dict) else getattr(value, "tenant", None)
+    return str(named) if named else NOBODY

@@ -28,6 +28,7 @@ from engine.nodes.generation.port import (
     Usage,
 )
 from engine.nodes.generation.tokens import estimated_input_tokens, estimated_tokens
+from engine.telemetry import metrics
 from models.repositories.ai_calls import Settlement
 from models.repositories.ai_models import ModelFields
 from models.tenancy import TenantId, mint_tenant
@@ -177,13 +178,18 @@ class _One:
         usage = replace(answer.usage, cost=cost_of(answer.usage, model, images))
         settled = Settlement(usage.input_tokens, usage.output_tokens, usage.cost, images)
         await self._ledger.settle(self.tenant, call_id, settled)
+        cost = None if usage.cost is None else float(usage.cost)
+        metrics.ai_call(model.provider, "success", usage.input_tokens, usage.output_tokens, cost)
         return replace(answer, usage=usage, model=model.name, provider=model.provider)
 
     async def _fail(self, model: ModelFields, call_id: UUID, code: str, usage: Usage | None) -> None:
         if usage is None:
+            metrics.ai_call(model.provider, code)
             await self._ledger.release(self.tenant, call_id, code)
             return
         cost = cost_of(usage, model)
+        spent = None if cost is None else float(cost)
+        metrics.ai_call(model.provider, code, usage.input_tokens, usage.output_tokens, spent)
         real = Settlement(usage.input_tokens, usage.output_tokens, cost, error_code=code)
         await self._ledger.settle(self.tenant, call_id, real)
 

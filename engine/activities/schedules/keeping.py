@@ -9,6 +9,7 @@ from uuid import UUID
 
 from engine.activities.schedules.sync import ScheduleSync, Workflow
 from engine.errors import SystemFault
+from engine.telemetry import metrics
 from models.repositories.leadership import Term, lead
 from models.session import Database
 
@@ -44,10 +45,12 @@ class ScheduleKeeper:
                 _log.warning("schedules are not kept by this process: %s", fault)
             finally:
                 self.leading = False
+                metrics.LEADER.labels(KIND).set(0)
             await asyncio.sleep(STANDBY_S)
 
     async def _serve(self, term: Term) -> None:
         self.leading, self.sync.epoch = True, term.epoch
+        metrics.LEADER.labels(KIND).set(1)
         _log.info("this process keeps the schedules now, in epoch %d", term.epoch)
         await term.listen(CHANNEL, self._note)
         loop = asyncio.get_running_loop()

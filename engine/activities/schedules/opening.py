@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from temporalio.service import RPCError
+
 from engine.activities.children import ChildQueued
+from engine.activities.launching import translated_rpc_faults
 from engine.activities.runtime import Runtime
 from engine.activities.startable import version_to_start
 from engine.activities.starting import CompiledVersion, execution_input
-from engine.contracts import LaunchReply, LaunchRequest, OpenScheduled
+from engine.contracts import LaunchReply, LaunchRequest, OpenScheduled, temporal_id
 from engine.dag.inputs import check_input
 from engine.dag.outcome import error_dict
 from engine.dag.plan import PlanNode
-from engine.errors import INVALID_CONFIG, Conflict, StructForgeError, SystemFault, ValidationFailed
+from engine.errors import INVALID_CONFIG, Conflict, NotFound, StructForgeError, SystemFault, ValidationFailed
 from engine.nodes.trigger.timer import TimerParams, timer_data
+from engine.telemetry import metrics
 from models.ids import id_of_fire
 from models.repositories.executions import QUEUED, Executions, NewExecution
 from models.repositories.workflows import Workflows
+from models.rows import TERMINAL_EXECUTION_STATUSES
 from models.tenancy import TenantId, mint_tenant
 
 
@@ -33,6 +39,8 @@ async def open_scheduled(runtime: Runtime, asked: OpenScheduled) -> LaunchReply:
     try:
         new = await _new_execution(runtime, tenant, request, asked)
         created = await Executions(runtime.database).create_execution(tenant, new)
+        if created.is_new:
+            metrics.SCHEDULE_DRIFT.observe(max(0.0, time.time() - asked.scheduled_at))
         if created.execution.reason == QUEUED:
             raise ChildQueued(f"execution {new.id} waits for a slot of workflow {new.workflow_name!r}")
         made = await execution_input(runtime.database, runtime.versions, tenant, created.execution.id)
@@ -43,7 +51,33 @@ async def open_scheduled(runtime: Runtime, asked: OpenScheduled) -> LaunchReply:
         raise
     except StructForgeError as error:
         return LaunchReply(error=_refusal(error))
-    return LaunchReply(input=asdict(made), priority=created.execution.priority)
+    weight = runtime.fairness.weight_of(request.tenant)
+    return LaunchReply(input=asdict(made), priority=created.execution.priority, weight=weight)
+
+
+async def withdraw_scheduled(runtime: Runtime, asked: OpenScheduled) -> None:
+    """End the execution of a fire whose launcher was cancelled before it could start it.
+
+    One that waits for a slot is cancelled in its row. One that got its slot meanwhile is the relay's to start: it is
+    asked to stop as soon as it runs.
+    Raises: SystemFault until then, so that it is tried again.
+    """
+    request = LaunchRequest(**asked.request)
+    tenant, due = mint_tenant(request.tenant), datetime.fromtimestamp(asked.scheduled_at, UTC)
+    execution_id, rows = id_of_fire(due, request.schedule_id), Executions(runtime.database)
+    if await rows.cancel_queued(tenant, execution_id):
+        return
+    try:
+        execution = await rows.get(tenant, execution_id)
+    except NotFound:
+        return  # nothing was opened
+    if execution.status in TERMINAL_EXECUTION_STATUSES:
+        return
+    try:
+        with translated_rpc_faults():
+            await runtime.temporal.get_workflow_handle(temporal_id(str(tenant), str(execution_id))).cancel()
+    except RPCError as error:
+        raise SystemFault(f"execution {execution_id} is not started yet: {error.message}") from None
 
 
 def _refusal(error: StructForgeError) -> dict[str, Any]:

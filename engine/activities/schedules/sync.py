@@ -7,7 +7,8 @@ which finds what a lost notification, a restart or a hand at Temporal has left d
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,7 @@ from engine.activities.schedules.mapping import (
     schedule_id,
     temporal_schedule,
 )
-from engine.errors import SystemFault
+from engine.errors import StructForgeError, SystemFault
 from engine.nodes.trigger.timer import TimerParams
 from models.ids import id_of_name
 from models.repositories.schedules import Desired, Rule, Schedules, Timers
@@ -79,7 +80,7 @@ class ScheduleSync:
             await self._keep_timers(timers)
         counts = Counts()
         for desired in await self._rows.desired(workflow):
-            await self._ensure(client, desired, counts)
+            await self._ensure_alone(client, desired, counts)
         # What this workflow no longer has cannot be seen from its rows, so those that are left are looked for.
         await self._remove_strays(client, counts, workflow)
         return counts
@@ -88,15 +89,16 @@ class ScheduleSync:
         """Make all of them equal. Raises: SystemFault."""
         client = await self.temporal.client()
         await self._keep_all_timers()
-        wanted = {schedule_id(desired.schedule): desired for desired in await self._rows.desired()}
         counts = Counts()
         known = await self._marks(client)
+        # After the list, never before: what a later leader has made for a new row meanwhile is not to be deleted.
+        wanted = {schedule_id(desired.schedule): desired for desired in await self._rows.desired()}
         for identifier, desired in wanted.items():
             mark, paused = known.get(identifier, (None, None))
             row = desired.schedule
             same = mark is not None and mark.digest == digest_of(desired, self.task_queue)
             if not same or paused != (row.paused or not row.enabled):
-                await self._ensure(client, desired, counts)
+                await self._ensure_alone(client, desired, counts)
         await self._delete(client, [identifier for identifier in known if identifier not in wanted], counts)
         self.drifts += counts.changes
         return counts
@@ -116,12 +118,13 @@ class ScheduleSync:
 
     async def _keep_timers(self, timers: Timers) -> None:
         tenant = mint_tenant(timers.tenant_id)
-        rules: list[tuple[UUID, Rule]] = []
-        for node in timers.nodes:
-            rule = await self._rule_of(timers, node)
-            if rule is not None:
-                rules.append((id_of_name(f"{timers.workflow_id} {node['id']}"), rule))
-        await self._rows.keep_timers(tenant, timers.workflow_id, rules)
+        with _others_unharmed(f"the timers of workflow {timers.workflow_id}"):
+            rules: list[tuple[UUID, Rule]] = []
+            for node in timers.nodes:
+                rule = await self._rule_of(timers, node)
+                if rule is not None:
+                    rules.append((id_of_name(f"{timers.workflow_id} {node['id']}"), rule))
+            await self._rows.keep_timers(tenant, timers.workflow_id, rules)
 
     async def _rule_of(self, timers: Timers, node: dict[str, Any]) -> Rule | None:
         try:
@@ -154,6 +157,10 @@ class ScheduleSync:
                     state = listed.schedule.state
                     found[listed.id] = (read_mark(state.note), state.paused)
         return found
+
+    async def _ensure_alone(self, client: Client, desired: Desired, counts: Counts) -> None:
+        with _others_unharmed(f"schedule {desired.schedule.id} of workflow {desired.schedule.workflow_id}"):
+            await self._ensure(client, desired, counts)
 
     async def _ensure(self, client: Client, desired: Desired, counts: Counts) -> None:
         row = desired.schedule
@@ -192,8 +199,8 @@ class ScheduleSync:
         return temporal_schedule(desired, self.task_queue, mark, remaining=left)
 
     async def _remove_strays(self, client: Client, counts: Counts, workflow: Workflow) -> None:
-        wanted = {schedule_id(desired.schedule) for desired in await self._rows.desired()}
         known = await self._marks(client)
+        wanted = {schedule_id(desired.schedule) for desired in await self._rows.desired()}  # after the list, as above
         mine = f"{PREFIX}{workflow[0]}:"
         await self._delete(client, [one for one in known if one.startswith(mine) and one not in wanted], counts)
 
@@ -206,3 +213,18 @@ class ScheduleSync:
                 except RPCError as error:
                     if error.status != RPCStatusCode.NOT_FOUND:
                         raise
+
+
+@contextmanager
+def _others_unharmed(what: str) -> Generator[None]:
+    """Log whatever is wrong with one row or document, so that it does not keep all the others from being synced.
+
+    Raises: SystemFault or TimeoutError if PostgreSQL or Temporal is away, for that is nothing of its own.
+    """
+    try:
+        yield
+    except (SystemFault, TimeoutError):
+        raise
+    except Exception as error:
+        known = isinstance(error, StructForgeError | RPCError)
+        _log.warning("%s: not kept equal in Temporal: %s", what, error, exc_info=None if known else error)

@@ -123,7 +123,10 @@ class Outcomes(Readiness):
     def _wait_for_retry(self, frame: Frame, node: PlanNode, state: NodeState) -> None:
         assert node.retry is not None
         state.status = "retrying"
-        state.deadline = self.now + next_delay_s(node.retry, state.attempts)
+        delay_s = next_delay_s(node.retry, state.attempts)
+        if node.kind == "io":  # one that a segment ran
+            delay_s = max(delay_s, float((state.error or {}).get("details", {}).get("retry_after_s", 0)))
+        state.deadline = self.now + delay_s
         state.checkpoint = None
         self._issue_timer(node.index, frame.iteration, "retry", state.deadline)
 

@@ -81,6 +81,15 @@ class Works:
             state.status = "running"
             state.started_at = state.started_at or now
 
+    def mark_waiting(self, work: Work) -> None:
+        """The driver has given the work back before it began."""
+        work.started = False
+        if work.kind in ("node", "open"):
+            _, state = self._locate(work)
+            state.status = "queued"
+            if state.attempts == 0:
+                state.started_at = 0.0
+
     def frame_of(self, work: Work) -> Frame:
         """The frame that a piece of work belongs to."""
         if work.kind in ("pass", "outputs"):

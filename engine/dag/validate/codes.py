@@ -51,6 +51,7 @@ MEANING_CODES: dict[str, str] = {
     "INVALID_DURATION": "A duration is zero, or a longest wait is shorter than the first.",
     "INVALID_NOTIFICATION": "A notification does not say where it goes.",
     "MISSING_CREDENTIAL": "A node must compare with a credential and names none.",
+    "DUPLICATE_TRIGGER_KEY": "Two manual triggers of the document have one key.",
     "DUPLICATE_WEBHOOK": "Two webhooks of the document are called at one path with one method.",
     "CACHE_UNUSED": "A node of a kind whose results are never cached has a cache.",
     "CACHE_OF_EFFECTS": "A cached result means that what the node does outside is not done again.",

@@ -1,4 +1,5 @@
-"""Triggers agree with the document around them: the node that answers exists, and who must prove itself can."""
+"""Triggers agree with the document around them: the node that answers exists, who must prove itself can, and keys are
+of one trigger each."""
 
 from __future__ import annotations
 
@@ -8,13 +9,16 @@ from engine.dag.paths import join_path
 from engine.dag.validate.outline import Outline, Vertex
 from engine.errors import Issue
 
-WEBHOOK = "webhook"
+WEBHOOK, MANUAL = "webhook", "manual"
 
 
 def check_triggers(outline: Outline) -> Iterator[Issue]:
-    """Webhooks; what their parameters say by themselves is the node type's own business."""
+    """Webhooks and keys; what their parameters say by themselves is the node type's own business."""
     addresses: dict[tuple[object, object], str] = {}
+    keys: dict[str, str] = {}
     for vertex in outline.main.vertices:
+        if vertex.node.type == MANUAL:
+            yield from _check_key(vertex, keys)
         if vertex.node.type != WEBHOOK:
             continue
         params, path = vertex.node.params, join_path(vertex.path, "params")
@@ -37,6 +41,17 @@ def _check_answer(vertex: Vertex, outline: Outline, path: str) -> Iterator[Issue
     elif target.graph is not vertex.graph or not outline.main.ancestors[target.index] >> vertex.index & 1:
         message = f"{name[:80]} does not run after {vertex.id}, so it cannot answer its calls"
         yield Issue("UNKNOWN_NODE", path, message, "name a top-level node that an edge path leads to from here")
+
+
+def _check_key(vertex: Vertex, known: dict[str, str]) -> Iterator[Issue]:
+    key = vertex.node.params.get("trigger_key")
+    if not isinstance(key, str):
+        return
+    first = known.setdefault(key, vertex.id)
+    if first != vertex.id:
+        path = join_path(vertex.path, "params", "trigger_key")
+        message = f"{first} has the same key, so a start by it could mean either"
+        yield Issue("DUPLICATE_TRIGGER_KEY", path, message, "give them different keys")
 
 
 def _check_address(vertex: Vertex, known: dict[tuple[object, object], str], path: str) -> Iterator[Issue]:

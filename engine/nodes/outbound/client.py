@@ -20,8 +20,10 @@ from engine.errors import ACCESS_DENIED, EXTERNAL_ERROR, OUTCOME_UNKNOWN, OUTPUT
 from engine.nodes.outbound.addresses import HttpPolicy, host_matches
 from engine.nodes.outbound.redaction import Redaction
 from engine.nodes.outbound.targets import check_headers, parse_url, same_origin, with_query
-from engine.nodes.outbound.transport import build_pool
+from engine.nodes.outbound.transport import Resolver, build_pool
 from engine.nodes.ports import HttpRequest, HttpResponse
+from engine.telemetry.context import bound
+from engine.telemetry.tracing import outgoing_call, tracing
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _ENCODINGS = ("gzip", "deflate", "identity", "")
@@ -58,8 +60,16 @@ class _Progress:
 class HttpClient:
     """Fulfils `engine.nodes.ports.HttpPort`; one for a process, closed at its end."""
 
-    def __init__(self, policy: HttpPolicy, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._pool = build_pool(policy, ssl_context or httpx2.create_ssl_context())
+    def __init__(
+        self,
+        policy: HttpPolicy,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        propagate_to: Sequence[str] = ("*",),
+        resolve: Resolver | None = None,
+    ) -> None:
+        self._pool = build_pool(policy, ssl_context or httpx2.create_ssl_context(), resolve)
+        self._propagate_to = _lower(propagate_to)
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,8 +121,19 @@ class HttpClient:
         )
 
     async def _start(self, hop: _Hop, progress: _Progress) -> httpx2.Response:
+        work = bound()
+        if tracing() is None or work is None:
+            return await self._exchange(hop, progress, [])
+        async with outgoing_call(work, hop.method, hop.url.host, hop.url.port) as call:
+            tells = "*" in self._propagate_to or host_matches(hop.url.host, self._propagate_to)
+            own = any(name.lower() == "traceparent" for name, _ in hop.headers)
+            response = await self._exchange(hop, progress, call.headers if tells and not own else [])
+            call.status = response.status_code
+            return response
+
+    async def _exchange(self, hop: _Hop, progress: _Progress, traced: list[tuple[str, str]]) -> httpx2.Response:
         prepared = httpx2.Request(
-            hop.method, hop.sent_url, headers=[*hop.headers, *hop.secret_headers], content=hop.content or None
+            hop.method, hop.sent_url, headers=[*hop.headers, *traced, *hop.secret_headers], content=hop.content or None
         )
         url = prepared.url
         answer = await self._pool.handle_async_request(

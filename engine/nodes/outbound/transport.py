@@ -86,7 +86,9 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         return permitted
 
 
-def build_pool(policy: HttpPolicy, ssl_context: ssl.SSLContext) -> httpcore2.AsyncConnectionPool:
+def build_pool(
+    policy: HttpPolicy, ssl_context: ssl.SSLContext, resolve: Resolver | None = None
+) -> httpcore2.AsyncConnectionPool:
     """The connection pool of a process; no proxy is ever taken from the environment."""
     return httpcore2.AsyncConnectionPool(
         ssl_context=ssl_context,
@@ -94,5 +96,5 @@ def build_pool(policy: HttpPolicy, ssl_context: ssl.SSLContext) -> httpcore2.Asy
         max_keepalive_connections=policy.max_connections // 2,
         # Short, so that a server seldom closes an idle connection just as a request leaves on it.
         keepalive_expiry=_KEEP_ALIVE_S,
-        network_backend=GuardedBackend(policy),
+        network_backend=GuardedBackend(policy, resolve),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,8 @@ MAX_RATIO = 200
 _RATIO_COUNTS_FROM_BYTES = 1_000_000  # small members may well be packed better
 _CHUNK_BYTES = 1 << 16
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError)
+# All that the library lets out over malformed bytes: offsets that point nowhere are a ValueError there.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, RuntimeError, OSError, ValueError)
 
 
 class BadArchive(ValueError):
@@ -62,6 +64,8 @@ def unpack(data: bytes, *, encoding: str, max_bytes: int) -> list[Member]:
         with zipfile.ZipFile(io.BytesIO(data), metadata_encoding=encoding) as archive:
             entries = _files(archive)
             return [*_read(archive, entries, max_bytes)]
+    except (BadArchive, ArchiveTooLarge):
+        raise
     except _UNREADABLE as error:
         raise BadArchive(f"this is no readable ZIP archive: {str(error)[:200]}") from None
 
@@ -90,6 +94,8 @@ def _checked_path(entry: zipfile.ZipInfo) -> str:
         raise BadArchive(f"the entry {_shown(entry.filename)} is a link or a special file")
     if entry.flag_bits & 1:
         raise BadArchive(f"the entry {_shown(entry.filename)} is encrypted")
+    if not entry.filename:
+        raise BadArchive("the archive has an entry without a name")
     if entry.orig_filename != entry.filename:  # cut at a null character, or with other separators
         raise BadArchive(f"the entry {_shown(entry.filename)} has a name that hides another")
     try:

@@ -40,3 +40,9 @@ class ApprovalReply(ReplyModel):
     deadline: datetime | None
     created_at: datetime
     closed_at: datetime | None
+
+
+class WaitingCount(ReplyModel):
+    """For a badge: how many approvals wait for the caller, up to 1000."""
+
+    count: int

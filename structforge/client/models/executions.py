@@ -40,6 +40,7 @@ class ExecutionReply(ReplyModel):
     rerun_of: UUID | None
     rerun_from: str | None
     started_by: str
+    trace_id: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -83,6 +84,7 @@ class ExecutionDetail(ReplyModel):
     rerun_of: UUID | None
     rerun_from: str | None
     started_by: str
+    trace_id: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

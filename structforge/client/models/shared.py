@@ -48,6 +48,17 @@ class TenantReply(ReplyModel):
     role: str
 
 
+class UsageSums(ReplyModel):
+    """What AI calls used. `cost` is null if no model of theirs has a price."""
+
+    calls: int
+    failed_calls: int
+    input_tokens: int
+    output_tokens: int
+    images: int
+    cost: float | None
+
+
 class WorkflowDetail(ReplyModel):
     """A workflow with the document of its latest version, and what saving it warned of."""
 

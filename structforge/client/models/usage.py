@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from structforge.client.models.shared import UsageSums
 from structforge.client.shapes import ReplyModel
 
 
@@ -21,17 +22,6 @@ class NodeUsageReply(ReplyModel):
     generation: int
     model: str
     provider: str
-
-
-class UsageSums(ReplyModel):
-    """What AI calls used. `cost` is null if no model of theirs has a price."""
-
-    calls: int
-    failed_calls: int
-    input_tokens: int
-    output_tokens: int
-    images: int
-    cost: float | None
 
 
 class ExecutionUsage(ReplyModel):

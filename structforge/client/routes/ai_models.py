@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.ai_models import AiModelReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -37,12 +37,14 @@ class AiModelsRoutes:
         fallback: list[str] | Unset = UNSET,
         fallback_on: list[Literal["budget", "error"]] | Unset = UNSET,
         enabled: bool | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[AiModelReply]:
         """Add a model. 409 if the name is taken."""
         return Call(
             "POST",
             "/api/v1/ai-models",
             AiModelReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={
                 "name": name,
                 "provider": provider,

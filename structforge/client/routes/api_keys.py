@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.api_keys import KeyReply, NewKeyReply, ScopeReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -43,12 +43,14 @@ class ApiKeysRoutes:
         *,
         expires_at: datetime | Unset | None = UNSET,
         belongs_to: Literal["me", "nobody"] | Unset | None = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[NewKeyReply]:
         """Make a key; its secret is shown in this answer alone. 403 if it could do more than you."""
         return Call(
             "POST",
             "/api/v1/api-keys",
             NewKeyReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"name": name, "scopes": scopes, "expires_at": expires_at, "belongs_to": belongs_to},
         )
 
@@ -63,6 +65,11 @@ class ApiKeysRoutes:
         return Call("DELETE", f"/api/v1/api-keys/{part(key_id)}", type(None))
 
     @call
-    def rotate_api_key(self, key_id: Id) -> Call[NewKeyReply]:
+    def rotate_api_key(self, key_id: Id, *, idempotency_key: str | None = None) -> Call[NewKeyReply]:
         """Give a key a new secret; the old one is refused within seconds."""
-        return Call("POST", f"/api/v1/api-keys/{part(key_id)}/rotate", NewKeyReply)
+        return Call(
+            "POST",
+            f"/api/v1/api-keys/{part(key_id)}/rotate",
+            NewKeyReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )

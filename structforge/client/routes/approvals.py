@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from structforge.client.calls import Call, Id, call, listing, part
-from structforge.client.models.approvals import ApprovalReply
+from structforge.client.models.approvals import ApprovalReply, WaitingCount
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
 
@@ -19,16 +19,25 @@ class ApprovalsRoutes:
         *,
         status: str | None = None,
         execution_id: Id | None = None,
+        mine: bool | None = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page[ApprovalReply]]:
-        """Approvals that the caller may see or is asked for, newest first, without the forms that people filled in."""
+        """Approvals that the caller may see or is asked for, newest first, without the forms that people filled in.
+        With `mine`: what waits for the caller, who is asked by name or by role, has not spoken, and did not start it
+        itself unless that is allowed. It goes without `status` and `execution_id`.
+        """
         return Call(
             "GET",
             "/api/v1/approvals",
             Page[ApprovalReply],
-            params={"status": status, "execution_id": execution_id, "cursor": cursor, "limit": limit},
+            params={"status": status, "execution_id": execution_id, "mine": mine, "cursor": cursor, "limit": limit},
         )
+
+    @call
+    def count_approvals(self) -> Call[WaitingCount]:
+        """How many approvals wait for the caller."""
+        return Call("GET", "/api/v1/approvals/count", WaitingCount)
 
     @call
     def get_approval(self, approval_id: Id) -> Call[ApprovalReply]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.budgets import BudgetReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -26,12 +26,14 @@ class BudgetsRoutes:
         tokens: int | Unset | None = UNSET,
         cost: float | str | Unset | None = UNSET,
         workflow_id: Id | Unset | None = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[BudgetReply]:
         """Bound what AI calls may use in a period, what is used already included. 409 if there is such a budget."""
         return Call(
             "POST",
             "/api/v1/budgets",
             BudgetReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"tokens": tokens, "cost": cost, "workflow_id": workflow_id, "period": period},
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.credentials import CredentialReply, CredentialTypesReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -35,6 +35,7 @@ class CredentialsRoutes:
         for_all_members: bool | Unset = UNSET,
         users: list[Id] | Unset = UNSET,
         force: bool | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[CredentialReply]:
         """Store a secret; whoever asks becomes its owner. 409 if the name is taken, and for a credential that not
         all members may use while published workflows name it already.
@@ -44,6 +45,7 @@ class CredentialsRoutes:
             "/api/v1/credentials",
             CredentialReply,
             params={"force": force},
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={
                 "name": name,
                 "type": type,

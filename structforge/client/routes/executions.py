@@ -27,6 +27,7 @@ class ExecutionsRoutes:
         *,
         input: Any = UNSET,
         trigger: str | Unset | None = UNSET,
+        trigger_key: str | Unset | None = UNSET,
         metadata: dict[str, str | bool | int | float] | Unset = UNSET,
         version: int | Unset | None = UNSET,
         priority: int | Unset | None = UNSET,
@@ -41,7 +42,14 @@ class ExecutionsRoutes:
             ExecutionDetail,
             params={"mode": mode, "wait_s": wait_s},
             headers={"Idempotency-Key": key(idempotency_key)},
-            body={"input": input, "trigger": trigger, "metadata": metadata, "version": version, "priority": priority},
+            body={
+                "input": input,
+                "trigger": trigger,
+                "trigger_key": trigger_key,
+                "metadata": metadata,
+                "version": version,
+                "priority": priority,
+            },
             extra_s=wait_s or 0,
         )
 
@@ -92,6 +100,7 @@ class ExecutionsRoutes:
         *,
         input: Any = UNSET,
         trigger: str | Unset | None = UNSET,
+        trigger_key: str | Unset | None = UNSET,
         metadata: dict[str, str | bool | int | float] | Unset = UNSET,
         priority: int | Unset | None = UNSET,
         mode: Literal["async", "sync"] | None = None,
@@ -105,7 +114,14 @@ class ExecutionsRoutes:
             ExecutionDetail,
             params={"mode": mode, "wait_s": wait_s},
             headers={"Idempotency-Key": key(idempotency_key)},
-            body={"document": document, "input": input, "trigger": trigger, "metadata": metadata, "priority": priority},
+            body={
+                "document": document,
+                "input": input,
+                "trigger": trigger,
+                "trigger_key": trigger_key,
+                "metadata": metadata,
+                "priority": priority,
+            },
             extra_s=wait_s or 0,
         )
 

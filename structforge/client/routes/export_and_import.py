@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from structforge.client.calls import Call, Id, call, part
+from structforge.client.calls import Call, Id, call, key, part
 from structforge.client.documents import file_body
 from structforge.client.models.export_and_import import ImportReply
 
@@ -55,6 +55,7 @@ class ExportAndImportRoutes:
         dry_run: bool | None = None,
         publish: bool | None = None,
         folder: Id | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[ImportReply]:
         """Take in one document or many; nothing runs. All are stored, or none and every issue of each is told."""
         return Call(
@@ -62,5 +63,6 @@ class ExportAndImportRoutes:
             "/api/v1/workflows/import",
             ImportReply,
             params={"on_conflict": on_conflict, "dry_run": dry_run, "publish": publish, "folder": folder},
+            headers={"Idempotency-Key": key(idempotency_key)},
             **file_body(body),
         )

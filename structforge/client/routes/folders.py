@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structforge.client.calls import Call, Id, call, part
+from structforge.client.calls import Call, Id, call, key, part
 from structforge.client.models.folders import FolderReply
 from structforge.client.unset import UNSET, Unset
 
@@ -16,9 +16,21 @@ class FoldersRoutes:
         return Call("GET", "/api/v1/folders", list[FolderReply])
 
     @call
-    def create_folder(self, name: str, *, parent_id: Id | Unset | None = UNSET) -> Call[FolderReply]:
+    def create_folder(
+        self,
+        name: str,
+        *,
+        parent_id: Id | Unset | None = UNSET,
+        idempotency_key: str | None = None,
+    ) -> Call[FolderReply]:
         """Make a folder; its name is unique within its parent."""
-        return Call("POST", "/api/v1/folders", FolderReply, body={"name": name, "parent_id": parent_id})
+        return Call(
+            "POST",
+            "/api/v1/folders",
+            FolderReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+            body={"name": name, "parent_id": parent_id},
+        )
 
     @call
     def get_folder(self, folder_id: Id) -> Call[FolderReply]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from structforge.client.calls import Call, Id, call, part
+from structforge.client.calls import Call, Id, call, key, part
 from structforge.client.models.grants import GrantReply, GrantsReply
 
 
@@ -37,11 +37,18 @@ class GrantsRoutes:
         return Call("DELETE", f"/api/v1/workflows/{part(workflow_id)}/grants/{part(member)}", type(None))
 
     @call
-    def transfer_workflow(self, workflow_id: Id, user_id: Id) -> Call[GrantsReply]:
+    def transfer_workflow(
+        self,
+        workflow_id: Id,
+        user_id: Id,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Call[GrantsReply]:
         """Make a person the workflow's one owner; those who were stay as editors."""
         return Call(
             "POST",
             f"/api/v1/workflows/{part(workflow_id)}/grants/transfer",
             GrantsReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"user_id": user_id},
         )

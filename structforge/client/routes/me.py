@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.me import MeReply, SessionReply
 from structforge.client.models.shared import TenantReply
 from structforge.client.shapes import Page
@@ -22,13 +22,44 @@ class MeRoutes:
         return Call("PATCH", "/api/v1/me", MeReply, body={"display_name": display_name})
 
     @call
-    def change_password(self, old_password: str, new_password: str) -> Call[None]:
+    def change_password(
+        self,
+        old_password: str,
+        new_password: str,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Call[None]:
         """Set another password; all other logins end. 401 if the old one is wrong."""
         return Call(
             "POST",
             "/api/v1/me/password",
             type(None),
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"old_password": old_password, "new_password": new_password},
+        )
+
+    @call
+    def change_email(self, email: str, password: str, *, idempotency_key: str | None = None) -> Call[MeReply]:
+        """Give the account another address; all other logins end. 401 if the password is wrong, 409 if it is taken."""
+        return Call(
+            "POST",
+            "/api/v1/me/email",
+            MeReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+            body={"email": email, "password": password},
+        )
+
+    @call
+    def deactivate_me(self, password: str, *, idempotency_key: str | None = None) -> Call[None]:
+        """Shut the own account: logins end and keys are refused, in every tenant. 409 for a last administrator.
+        Workflows, schedules and credentials that the person made stay and go on.
+        """
+        return Call(
+            "POST",
+            "/api/v1/me/deactivate",
+            type(None),
+            headers={"Idempotency-Key": key(idempotency_key)},
+            body={"password": password},
         )
 
     @listing

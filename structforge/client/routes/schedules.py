@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.schedules import PreviewReply, ScheduleReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -56,12 +56,14 @@ class SchedulesRoutes:
         enabled: bool | Unset = UNSET,
         trigger: str | Unset | None = UNSET,
         input: dict[str, Any] | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[ScheduleReply]:
         """Let a workflow start at set times."""
         return Call(
             "POST",
             "/api/v1/schedules",
             ScheduleReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={
                 "name": name,
                 "cron": cron,
@@ -144,14 +146,24 @@ class SchedulesRoutes:
         return Call("DELETE", f"/api/v1/schedules/{part(schedule_id)}", type(None))
 
     @call
-    def pause_schedule(self, schedule_id: Id) -> Call[ScheduleReply]:
+    def pause_schedule(self, schedule_id: Id, *, idempotency_key: str | None = None) -> Call[ScheduleReply]:
         """Let it fire no more until it is resumed; also for one that follows a timer node."""
-        return Call("POST", f"/api/v1/schedules/{part(schedule_id)}/pause", ScheduleReply)
+        return Call(
+            "POST",
+            f"/api/v1/schedules/{part(schedule_id)}/pause",
+            ScheduleReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
-    def resume_schedule(self, schedule_id: Id) -> Call[ScheduleReply]:
+    def resume_schedule(self, schedule_id: Id, *, idempotency_key: str | None = None) -> Call[ScheduleReply]:
         """Let a paused schedule fire again."""
-        return Call("POST", f"/api/v1/schedules/{part(schedule_id)}/resume", ScheduleReply)
+        return Call(
+            "POST",
+            f"/api/v1/schedules/{part(schedule_id)}/resume",
+            ScheduleReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
     def trigger_schedule(self, schedule_id: Id) -> Call[bytes]:

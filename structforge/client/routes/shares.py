@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.shares import NewShareReply, ShareReply
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -38,12 +38,14 @@ class SharesRoutes:
         expires_at: datetime,
         *,
         note: str | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[NewShareReply]:
         """Make a link. Its token is in this answer alone. Owners may."""
         return Call(
             "POST",
             f"/api/v1/workflows/{part(workflow_id)}/shares",
             NewShareReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"role": role, "expires_at": expires_at, "note": note},
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from structforge.client.calls import Call, call
-from structforge.client.models.system import Health, Readiness
+from structforge.client.models.system import Health, QueueReply, Readiness, WorkerReply
 
 
 class SystemRoutes:
@@ -18,3 +18,13 @@ class SystemRoutes:
     def get_readiness(self) -> Call[Readiness]:
         """Whether the API can work; 503 names what is missing."""
         return Call("GET", "/readyz", Readiness, accepts=(503,))
+
+    @call
+    def list_workers(self) -> Call[list[WorkerReply]]:
+        """Workers that asked Temporal for work within five minutes, the latest first, and what they serve."""
+        return Call("GET", "/api/v1/system/workers", list[WorkerReply])
+
+    @call
+    def list_queues(self) -> Call[list[QueueReply]]:
+        """Task queues of the settings and the plugins: what waits in them, and how many workers ask for it."""
+        return Call("GET", "/api/v1/system/queues", list[QueueReply])

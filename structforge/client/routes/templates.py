@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structforge.client.calls import Call, Id, call, part
+from structforge.client.calls import Call, Id, call, key, part
 from structforge.client.models.shared import WorkflowDetail
 from structforge.client.models.templates import TemplateDetail, TemplateReply
 from structforge.client.unset import UNSET, Unset
@@ -24,12 +24,14 @@ class TemplatesRoutes:
         version: int | Unset | None = UNSET,
         name: str | Unset | None = UNSET,
         description: str | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[TemplateDetail]:
         """Keep the document of a workflow, which the caller edits, as a template for everybody in the tenant."""
         return Call(
             "POST",
             "/api/v1/templates",
             TemplateDetail,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"workflow_id": workflow_id, "version": version, "name": name, "description": description},
         )
 
@@ -51,11 +53,13 @@ class TemplatesRoutes:
         *,
         folder_id: Id | Unset | None = UNSET,
         publish: bool | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[WorkflowDetail]:
         """Make a new workflow of a template."""
         return Call(
             "POST",
             f"/api/v1/templates/{part(template_id)}/use",
             WorkflowDetail,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"name": name, "folder_id": folder_id, "publish": publish},
         )

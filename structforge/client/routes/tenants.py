@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structforge.client.calls import Call, call, listing
+from structforge.client.calls import Call, call, key, listing
 from structforge.client.models.tenants import InviteRequest, NewTenantReply, TenantRecord
 from structforge.client.shapes import Page
 from structforge.client.unset import UNSET, Unset
@@ -17,11 +17,23 @@ class TenantsRoutes:
         return Call("GET", "/api/v1/tenants", Page[TenantRecord], params={"cursor": cursor, "limit": limit})
 
     @call
-    def create_tenant(self, name: str, *, administrator: InviteRequest | Unset | None = UNSET) -> Call[NewTenantReply]:
+    def create_tenant(
+        self,
+        name: str,
+        *,
+        administrator: InviteRequest | Unset | None = UNSET,
+        idempotency_key: str | None = None,
+    ) -> Call[NewTenantReply]:
         """Make a tenant and invite its administrator. For administrators of the installation. 409 if the name is
         taken.
         """
-        return Call("POST", "/api/v1/tenants", NewTenantReply, body={"name": name, "administrator": administrator})
+        return Call(
+            "POST",
+            "/api/v1/tenants",
+            NewTenantReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+            body={"name": name, "administrator": administrator},
+        )
 
     @call
     def get_tenant(self) -> Call[TenantRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.models.shared import InvitationReply
 from structforge.client.models.users import MemberReply
 from structforge.client.shapes import Page
@@ -26,12 +26,14 @@ class UsersRoutes:
         *,
         role: Literal["admin", "member"] | Unset = UNSET,
         display_name: str | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[InvitationReply]:
         """Invite a person; the token in the answer is shown once and accepts it. 409 for who is a member already."""
         return Call(
             "POST",
             "/api/v1/users",
             InvitationReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"email": email, "role": role, "display_name": display_name},
         )
 

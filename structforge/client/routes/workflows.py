@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from structforge.client.calls import Call, Id, call, listing, part
+from structforge.client.calls import Call, Id, call, key, listing, part
 from structforge.client.documents import document_body
 from structforge.client.models.shared import WorkflowDetail, WorkflowReply
 from structforge.client.models.workflows import Validation
@@ -61,6 +61,7 @@ class WorkflowsRoutes:
         note: str | Unset = UNSET,
         if_exists: Literal["fail", "save"] | None = None,
         publish: bool | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[WorkflowDetail]:
         """Save a document as a new workflow and publish it; with `if_exists=save`, as the next version of one there
         is.
@@ -70,6 +71,7 @@ class WorkflowsRoutes:
             "/api/v1/workflows",
             WorkflowDetail,
             params={"if_exists": if_exists, "publish": publish},
+            headers={"Idempotency-Key": key(idempotency_key)},
             **document_body({"document": document, "note": note}),
         )
 
@@ -140,24 +142,44 @@ class WorkflowsRoutes:
         )
 
     @call
-    def pause_workflow(self, workflow_id: Id) -> Call[WorkflowReply]:
+    def pause_workflow(self, workflow_id: Id, *, idempotency_key: str | None = None) -> Call[WorkflowReply]:
         """Let nothing start from the workflow until it is resumed; executions that run go on."""
-        return Call("POST", f"/api/v1/workflows/{part(workflow_id)}/pause", WorkflowReply)
+        return Call(
+            "POST",
+            f"/api/v1/workflows/{part(workflow_id)}/pause",
+            WorkflowReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
-    def resume_workflow(self, workflow_id: Id) -> Call[WorkflowReply]:
+    def resume_workflow(self, workflow_id: Id, *, idempotency_key: str | None = None) -> Call[WorkflowReply]:
         """Let executions start again."""
-        return Call("POST", f"/api/v1/workflows/{part(workflow_id)}/resume", WorkflowReply)
+        return Call(
+            "POST",
+            f"/api/v1/workflows/{part(workflow_id)}/resume",
+            WorkflowReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
-    def archive_workflow(self, workflow_id: Id) -> Call[WorkflowReply]:
+    def archive_workflow(self, workflow_id: Id, *, idempotency_key: str | None = None) -> Call[WorkflowReply]:
         """Put the workflow away: lists hide it and nothing starts from it."""
-        return Call("POST", f"/api/v1/workflows/{part(workflow_id)}/archive", WorkflowReply)
+        return Call(
+            "POST",
+            f"/api/v1/workflows/{part(workflow_id)}/archive",
+            WorkflowReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
-    def restore_workflow(self, workflow_id: Id) -> Call[WorkflowReply]:
+    def restore_workflow(self, workflow_id: Id, *, idempotency_key: str | None = None) -> Call[WorkflowReply]:
         """Take the workflow out of the archive: active if a version is published, else a draft."""
-        return Call("POST", f"/api/v1/workflows/{part(workflow_id)}/restore", WorkflowReply)
+        return Call(
+            "POST",
+            f"/api/v1/workflows/{part(workflow_id)}/restore",
+            WorkflowReply,
+            headers={"Idempotency-Key": key(idempotency_key)},
+        )
 
     @call
     def duplicate_workflow(
@@ -168,11 +190,13 @@ class WorkflowsRoutes:
         version: int | Unset | None = UNSET,
         folder_id: Id | Unset | None = UNSET,
         note: str | Unset = UNSET,
+        idempotency_key: str | None = None,
     ) -> Call[WorkflowDetail]:
         """Make a draft of the caller's own from a version; it fires nothing before it is published."""
         return Call(
             "POST",
             f"/api/v1/workflows/{part(workflow_id)}/duplicate",
             WorkflowDetail,
+            headers={"Idempotency-Key": key(idempotency_key)},
             body={"name": name, "version": version, "folder_id": folder_id, "note": note},
         )

@@ -63,14 +63,14 @@ async def ask(api: httpx2.AsyncClient, **params: Any) -> dict[str, Any]:
     started = await api.post("/executions", json={"document": document(nodes=nodes, edges=edges, inputs={})})
     assert started.status_code == 202, started.text
     url = f"/approvals?status=open&execution_id={started.json()['id']}"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not (items := (await api.get(url)).json()["items"]):  # noqa: ASYNC110  the record has no event
             await asyncio.sleep(0.02)
     return items[0]
 
 
 async def ended(api: httpx2.AsyncClient, approval: dict[str, Any]) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             execution = (await api.get(f"/executions/{approval['execution_id']}")).json()
             if execution["finished_at"] is not None:
@@ -118,7 +118,7 @@ async def test_a_node_is_decided_by_its_path(api: httpx2.AsyncClient, people: Pe
 async def test_a_node_that_asks_shows_as_waiting(api: httpx2.AsyncClient, people: People) -> None:
     approval = await ask(api)
     url = f"/executions/{approval['execution_id']}/nodes?path=ask"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (items := (await api.get(url)).json()["items"]):  # noqa: ASYNC110  the record has no event
             await asyncio.sleep(0.02)
     await api.post(f"/executions/{approval['execution_id']}/cancel")
@@ -224,6 +224,51 @@ async def test_words_that_come_at_once_are_counted_once_a_person(api: httpx2.Asy
     assert {answer.status_code for answer in answers} == {200}
     assert settled["status"] == "approved"
     assert sorted(word["by"] for word in settled["decisions"]) == [f"p{number}@example.com" for number in range(3)]
+
+
+async def test_two_of_three_approve_and_a_third_comes_too_late(api: httpx2.AsyncClient, people: People) -> None:
+    names = [f"judge{number}@example.com" for number in range(3)]
+    approval = await ask(api, quorum=2, approvers=names)
+    url, judges = f"/approvals/{approval['id']}", [await people(name) for name in names]
+    first, second, third = [await judge.post(url, json={"decision": "approved"}) for judge in judges]
+    execution = await ended(api, approval)
+
+    assert (approval["quorum"], first.json()["status"], second.json()["status"]) == (2, "open", "approved")
+    assert [word["by"] for word in second.json()["decisions"]] == names[:2]
+    assert (third.status_code, third.json()["code"]) == (409, "APPROVAL_CLOSED")
+    assert (execution["status"], execution["output"]) == ("success", {"yes": None})
+
+
+async def test_a_quorum_that_rejections_put_out_of_reach_is_rejected(api: httpx2.AsyncClient, people: People) -> None:
+    names = [f"judge{number}@example.com" for number in range(3)]
+    approval = await ask(api, quorum=2, approvers=names)
+    url, judges = f"/approvals/{approval['id']}", [await people(name) for name in names]
+    words = ["rejected", "approved", "rejected"]
+    answers = [await judge.post(url, json={"decision": word}) for judge, word in zip(judges, words, strict=True)]
+    execution = await ended(api, approval)
+
+    assert [answer.json()["status"] for answer in answers] == ["open", "open", "rejected"]
+    assert [word["decision"] for word in answers[2].json()["decisions"]] == words
+    assert (execution["status"], execution["output"]) == ("success", {})
+
+
+async def test_time_that_runs_out_leads_on_by_a_path_of_its_own(api: httpx2.AsyncClient, people: People) -> None:
+    nodes = [
+        {"id": "ask", "type": "approval", "params": {"timeout": "1s"}},
+        *({"id": name, "type": "transform", "params": {"mapping": name}} for name in ("approved", "rejected", "late")),
+    ]
+    ports = {"approved": "approved", "rejected": "rejected", "timeout": "late"}
+    edges = [{"source": "ask", "source_port": port, "target": target} for port, target in ports.items()]
+    started = await api.post("/executions", json={"document": document(nodes=nodes, edges=edges, inputs={})})
+    execution = await ended(api, {"execution_id": started.json()["id"]})
+    (approval,) = (await api.get(f"/approvals?execution_id={execution['id']}")).json()["items"]
+    ada = await people("ada@example.com")
+    word = await ada.post(f"/approvals/{approval['id']}", json={"decision": "approved"})
+
+    assert (execution["status"], execution["output"]) == ("success", {"late": "late"})
+    assert (approval["status"], approval["decisions"]) == ("timeout", [])
+    assert approval["closed_at"] >= approval["deadline"]
+    assert (word.status_code, word.json()["code"]) == (409, "APPROVAL_CLOSED")
 
 
 async def test_another_tenants_approval_is_not_there(

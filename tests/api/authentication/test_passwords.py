@@ -45,7 +45,7 @@ async def test_few_computations_run_at_a_time_and_too_many_waiters_are_turned_aw
             most = max(most, running)
             if running == 2:
                 two_run.set()
-        go_on.wait(10)
+        go_on.wait(30)
         with lock:
             running -= 1
 

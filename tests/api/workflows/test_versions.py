@@ -145,7 +145,7 @@ async def test_an_execution_keeps_the_version_that_it_started_with(api: httpx2.A
 
 
 async def _approve(api: httpx2.AsyncClient, url: str) -> httpx2.Response:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             answer = await api.post(f"{url}/nodes/wait/approve", json={"decision": "approved"})
             if answer.json().get("code") != "NODE_NOT_WAITING":  # it has asked
@@ -154,7 +154,7 @@ async def _approve(api: httpx2.AsyncClient, url: str) -> httpx2.Response:
 
 
 async def _ended(api: httpx2.AsyncClient, url: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = (await api.get(url)).json()
             if found["status"] not in ("pending", "running"):

@@ -139,7 +139,7 @@ async def test_patterns_do_not_backtrack(registry: Registry) -> None:
     registry.python(PRINT, "{x}", arguments={"x": {"pattern": "(a+)+$", "max_length": 50_000}})
     started = time.perf_counter()
     assert (await registry.error(x="a" * 40_000 + "b")).code == "INVALID_CONFIG"
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 20
 
 
 async def test_environment_is_clean_and_the_folder_its_own(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ async def test_output_is_capped_while_it_comes(registry: Registry) -> None:
     registry.python("while True: print('x' * 10_000)", max_output_bytes=100_000)
     started = time.perf_counter()
     assert (await registry.error()).code == "OUTPUT_TOO_LARGE"
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 20
 
 
 async def test_output_that_is_no_text_is_told_as_far_as_it_is(registry: Registry) -> None:
@@ -192,7 +192,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for what other processes do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -200,8 +200,8 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("how", ["timeout", "deadline", "cancel"])
 async def test_command_is_ended_with_all_that_it_started(registry: Registry, how: str) -> None:
     mark = f"mark-{os.getpid()}-{how}"
-    registry.python(FORKS, mark, timeout="500ms" if how == "timeout" else "60s")
-    running = asyncio.ensure_future(registry.run(0.5 if how == "deadline" else 60))
+    registry.python(FORKS, mark, timeout="1s" if how == "timeout" else "60s")
+    running = asyncio.ensure_future(registry.run(1 if how == "deadline" else 60))
     await until(lambda: len(marked(mark)) == 2)
     if how == "cancel":
         running.cancel()
@@ -214,21 +214,35 @@ async def test_command_is_ended_with_all_that_it_started(registry: Registry, how
     await until(lambda: not marked(mark))
 
 
+async def test_command_that_is_cancelled_while_it_starts_is_ended_with_all_that_it_started(registry: Registry) -> None:
+    mark = f"mark-{os.getpid()}-early"
+    registry.python(FORKS, mark, timeout="60s")
+    for turns in range(12):
+        running = asyncio.ensure_future(registry.run(60))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251 - the program goes on while the loop does not turn
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, 30)
+    await until(lambda: not marked(mark))
+
+
 async def test_what_is_left_in_the_background_neither_holds_the_node_nor_lives_on(registry: Registry) -> None:
     mark = f"mark-{os.getpid()}-background"
     registry.python("import os, time\nif os.fork() == 0: time.sleep(60)\nprint('done')", mark)
     started = time.perf_counter()
     assert (await registry.run()).stdout == "done\n"
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
     assert marked(mark) == []
 
 
 async def test_daemon_does_not_hold_the_node_either(registry: Registry) -> None:
     mark = f"mark-{os.getpid()}-daemon"
-    registry.python("import os, time\nif os.fork() == 0: os.setsid(); time.sleep(20)\nprint('done')", mark)
+    registry.python("import os, time\nif os.fork() == 0: os.setsid(); time.sleep(60)\nprint('done')", mark)
     started = time.perf_counter()
     assert (await registry.run()).stdout == "done\n"
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
     for process in marked(mark):
         process.kill()
 

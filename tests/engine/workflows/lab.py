@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import shutil
 import tempfile
 import time
@@ -43,10 +42,9 @@ from structforge.devstack.temporal import TemporalServer
 from structforge.devstack.unprivileged import HOME_NOTE
 from tests.engine.workflows.effects import Effects
 from tests.models.server import free_port
+from tests.replay.stored import write_anew
 
 FREE_PORTS = dict.fromkeys(("temporal_port", "temporal_ui_port", "postgres_port", "redis_port"), 0)
-MAX_HISTORY_BYTES = 200_000
-MAX_HISTORIES_A_TEST = 6
 _STATUSES = {
     "success": WorkflowExecutionStatus.COMPLETED,
     "failed": WorkflowExecutionStatus.FAILED,
@@ -81,7 +79,13 @@ def open_folder() -> Iterator[Path]:
 async def open_servers() -> AsyncGenerator[Settings]:
     """Real servers on free ports; the settings name them."""
     with open_folder() as data_dir:
-        settings = load_settings(data_dir=data_dir, embedded=FREE_PORTS, http={"allowed_hosts": ["127.0.0.1"]})
+        settings = load_settings(
+            data_dir=data_dir,
+            embedded={**FREE_PORTS, "start_timeout_s": 180},
+            http={"allowed_hosts": ["127.0.0.1"]},
+            worker={"graceful_shutdown_s": 0},  # what a test has left behind is not waited for
+            codec={"encrypt": False},  # the histories of these tests are recorded, and replayed without any key
+        )
         async with running_servers(settings) as endpoints:
             yield endpoints.settings
 
@@ -123,7 +127,7 @@ async def open_short_histories(settings: Settings) -> AsyncGenerator[Settings]:
             data_dir, find_temporal(), settings.temporal.namespace,
             port=ports[0], ui_port=ports[1], http_port=ports[2], metrics_port=ports[3],
         )  # fmt: skip
-        supervised = SupervisedServer(server, 30, lambda: None)
+        supervised = SupervisedServer(server, 180, lambda: None)
         await supervised.start()
         try:
             yield settings.override({"temporal": {"address": server.address}})
@@ -184,7 +188,7 @@ class Started:
         state = await self.handle.query("state")
         return next((row["status"] for row in state["nodes"] if row["path"] == path), "absent")
 
-    async def until(self, path: str, status: str, *, timeout_s: float = 20) -> None:
+    async def until(self, path: str, status: str, *, timeout_s: float = 60) -> None:
         await self.lab.eventually(lambda: self._has(path, status), timeout_s=timeout_s)
 
     async def _has(self, path: str, status: str) -> bool:
@@ -197,7 +201,7 @@ class Started:
             count += 1
         return count
 
-    async def end(self, *, timeout_s: float = 40) -> Ended:
+    async def end(self, *, timeout_s: float = 90) -> Ended:
         """Wait for the end and check what holds for every execution; gives what is on record."""
         error: dict[str, Any] | None = None
         async with asyncio.timeout(timeout_s):
@@ -246,6 +250,7 @@ class Lab:
     stack: Stack
     tenant: TenantId
     started: list[Started] = field(default_factory=list[Started])
+    max_histories: int = 6  # of one test, when they are recorded
 
     @classmethod
     async def open(cls, stack: Stack) -> Lab:
@@ -340,7 +345,7 @@ class Lab:
     async def load(self, value: dict[str, Any] | None) -> Any:
         return None if value is None else await self.stack.runtime.values.load(self.tenant, value)
 
-    async def eventually(self, holds: Callable[[], Awaitable[bool]], *, timeout_s: float = 20) -> None:
+    async def eventually(self, holds: Callable[[], Awaitable[bool]], *, timeout_s: float = 60) -> None:
         """Wait for a state that has no event to await."""
         async with asyncio.timeout(timeout_s):
             while not await holds():  # noqa: ASYNC110
@@ -358,38 +363,12 @@ class Lab:
         return [history for _, history in sorted(found, key=lambda item: item[0])]
 
     async def record(self, folder: Path, name: str) -> None:
-        """Write the histories for the replay test: `name.json`, `name-2.json`, ... without those that are large."""
-        started = time.monotonic()
-        while time.monotonic() - started < 5:
-            histories = await self.histories()
-            if len(histories) >= len(self.started):
-                break
+        """Keep the histories for the replay test: `name`, `name-2`, ... without those that are large."""
+        started, histories = time.monotonic(), await self.histories()
+        while len(histories) < len(self.started) and time.monotonic() - started < 5:
             await asyncio.sleep(0.1)
-        number = 0
-        for history in histories:
-            text = history.to_json()
-            if len(text) > MAX_HISTORY_BYTES or "structforge-objects" in text:
-                continue
-            number += 1
-            if number > MAX_HISTORIES_A_TEST:
-                return
-            path = folder / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
-            tree = {"workflowId": history.workflow_id, **_nameless(json.loads(text))}
-            path.write_text(json.dumps(tree, separators=(",", ":"), sort_keys=True) + "\n")
-
-
-def _nameless(tree: Any) -> Any:
-    """A history without the machine that made it; a replay does not look at that."""
-    if isinstance(tree, list):
-        return [_nameless(value) for value in tree]
-    if not isinstance(tree, dict):
-        return tree
-    named = {key: _nameless(value) for key, value in tree.items() if key != "stackTrace"}
-    if "identity" in named:
-        named["identity"] = "worker"
-    if named.get("kind") == "TASK_QUEUE_KIND_STICKY":
-        named["name"] = "sticky"
-    return named
+            histories = await self.histories()
+        write_anew(folder, name, histories, limit=self.max_histories)
 
 
 # ---- documents

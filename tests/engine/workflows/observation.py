@@ -95,6 +95,7 @@ class Feeder:
     reference: Reference
     plan: Plan
     cut: list[Place] = field(default_factory=list[Place])
+    adopted: list[Place] = field(default_factory=list[Place])  # run by a segment that did not know yet of a stop
 
     def feed(self, event: Event) -> None:
         work = event.work
@@ -116,6 +117,11 @@ class Feeder:
         if work.kind in ("pass", "outputs"):
             return
         node, place = self.plan.nodes[work.subject], self._place(work)
+        if node.kind == "io" and any(key[:2] == place for key in self.reference.running()):
+            return  # a segment gave it back before it began, and now it is started again
+        if node.fused and not any(key[:2] == place for key in self.reference.waiting()):
+            self.adopted.append(place)
+            return
         if node.kind == "io" and work.attempt == 1:
             self.reference.start(*_only([key for key in self.reference.waiting() if key[:2] == place], place))
         elif node.bodies and work.kind == "node":
@@ -125,6 +131,8 @@ class Feeder:
 
     def _node_ended(self, event: Event) -> None:
         place = self._place(event.work)
+        if place in self.adopted:
+            return
         key = _only([key for key in self.reference.running() if key[:2] == place], place)
         assert event.state is not None
         outcome = None

@@ -109,7 +109,7 @@ async def test_cancel_ends_an_approval_that_waits(lab: Lab) -> None:
     started = await lab.start(graph(approval(timeout="1h"), pure("after", 1), edges=[]))
     await waits(started)
     await started.cancel()
-    ended = await started.end(timeout_s=10)
+    ended = await started.end()
     assert ended.status == "cancelled"
     assert ended.states()["ask"] == "cancelled"
     assert (await only(started)).status == "cancelled"

@@ -53,7 +53,7 @@ async def test_time_of_an_approval_is_carried_as_a_deadline(short_lab: Lab) -> N
     assert node.port == "timeout"
     assert node.started_at is not None
     assert node.finished_at is not None
-    assert 3 <= (node.finished_at - node.started_at).total_seconds() < 5.5
+    assert 3 <= (node.finished_at - node.started_at).total_seconds() < 20
     assert (await only(started)).status == "timeout"
 
 

@@ -121,7 +121,7 @@ async def test_execution_timeout_acts_in_a_delay_and_while_paused(lab: Lab) -> N
     delay = {"id": "wait", "type": "delay", "params": {"delay": "1h"}}
     started = await lab.start(graph(delay, settings={"timeout": "700ms"}))
     await started.command("pause")
-    ended = await started.end(timeout_s=10)
+    ended = await started.end()
     assert ended.status == "timed_out"
     assert ended.states() == {"wait": "cancelled"}
 
@@ -158,7 +158,7 @@ async def test_cancel_acts_while_the_execution_waits_for_its_next_attempt(lab: L
     started = await lab.start(graph(lab.call("bad", "bad"), settings=settings))
     await started.until("bad", "failed")
     await started.cancel()
-    ended = await started.end(timeout_s=10)
+    ended = await started.end()
     assert ended.status == "cancelled"
     assert ended.states() == {"bad": "failed"}
 

@@ -10,13 +10,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
-from temporalio.client import ScheduleBackfill, ScheduleDescription, ScheduleOverlapPolicy
+from temporalio.client import (
+    ScheduleBackfill,
+    ScheduleDescription,
+    ScheduleOverlapPolicy,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
 from temporalio.service import RPCError
 
 from engine.activities.clients.objects import ObjectStore
@@ -24,6 +30,7 @@ from engine.activities.launching import TemporalLink
 from engine.activities.schedules.keeping import ScheduleKeeper
 from engine.activities.schedules.mapping import PREFIX, read_mark, schedule_id
 from engine.activities.schedules.sync import ScheduleSync
+from engine.contracts import LAUNCHER_WORKFLOW, LaunchRequest
 from models.ids import time_of_id
 from models.repositories.execution_lists import ExecutionFilter, ExecutionLists
 from models.repositories.executions import Executions
@@ -116,6 +123,29 @@ async def test_the_timer_of_a_published_version_becomes_a_schedule_until_the_wor
     assert await described(sync, row) is None
 
 
+async def test_a_timer_stands_beside_peoples_own_schedule_of_its_name(lab: Lab, sync: ScheduleSync) -> None:
+    timer = {"id": "clock", "type": "timer", "params": {"every": "90m"}}
+    workflow_id = await published(lab, [timer, *NODES], [{"source": "clock", "target": "t"}])
+    rows, place = Schedules(lab.stack.runtime.database), (lab.tenant.uuid, workflow_id)
+    own = await rows.create(lab.tenant, Rule(workflow_id, "timer clock", every_s=3600.0))
+    assert (await sync.workflow(place)).created == 2
+    found = {row.name: row for row in (await rows.list(lab.tenant, workflow_id=workflow_id)).items}
+    assert {name: row.every_s for name, row in found.items()} == {"timer clock": 3600.0, "timer clock (2)": 5400.0}
+    await rows.delete(lab.tenant, own.id)
+    await sync.workflow(place)
+    (row,) = (await rows.list(lab.tenant, workflow_id=workflow_id)).items
+    assert (row.id, row.name) == (found["timer clock (2)"].id, "timer clock")
+
+
+async def test_a_row_that_temporal_refuses_does_not_keep_the_others_from_it(lab: Lab, sync: ScheduleSync) -> None:
+    rows, workflow_id = Schedules(lab.stack.runtime.database), await published(lab)
+    bad = await rows.create(lab.tenant, Rule(workflow_id, "bad", cron="61 * * * *"))
+    good = await rows.create(lab.tenant, Rule(workflow_id, "good", every_s=3600.0))
+    assert (await sync.workflow((lab.tenant.uuid, workflow_id))).created == 1
+    await sync.sweep()
+    assert (await described(sync, bad), await described(sync, good) is None) == (None, False)
+
+
 async def test_a_sweep_repairs_what_a_hand_at_temporal_has_changed(lab: Lab, sync: ScheduleSync) -> None:
     rows, workflow_id = Schedules(lab.stack.runtime.database), await published(lab)
     made = [await rows.create(lab.tenant, Rule(workflow_id, f"s{n}", every_s=3600.0)) for n in range(4)]
@@ -138,7 +168,7 @@ async def test_a_sweep_repairs_what_a_hand_at_temporal_has_changed(lab: Lab, syn
         listed = [one.id async for one in await client.list_schedules()]
         return ok and stray not in listed and all(schedule_id(row) in listed for row in made)
 
-    await lab.eventually(repaired, timeout_s=20)
+    await lab.eventually(repaired)
 
 
 async def test_each_fire_starts_one_execution_and_max_runs_ends_them(lab: Lab, sync: ScheduleSync) -> None:
@@ -226,18 +256,18 @@ async def test_one_process_keeps_the_schedules_and_another_takes_over(lab: Lab, 
     keepers = [ScheduleKeeper(database, sync_of(lab), f"keeper {n}") for n in range(2)]
     tasks = [asyncio.create_task(keeper.run_forever()) for keeper in keepers]
     try:
-        await lab.eventually(lambda: _one_leads(keepers), timeout_s=10)
+        await lab.eventually(lambda: _one_leads(keepers))
         row = await rows.create(lab.tenant, Rule(workflow_id, "told", every_s=3600.0))
-        await lab.eventually(lambda: _is_there(sync, row), timeout_s=5)  # long before any sweep
+        await lab.eventually(lambda: _is_there(sync, row), timeout_s=20)  # long before any sweep
         leader = next(n for n, keeper in enumerate(keepers) if keeper.leading)
         epoch = keepers[leader].sync.epoch
         tasks[leader].cancel()
         await asyncio.gather(tasks[leader], return_exceptions=True)
         other = keepers[1 - leader]
-        await lab.eventually(lambda: _leads(other), timeout_s=10)
+        await lab.eventually(lambda: _leads(other))
         assert other.sync.epoch == epoch + 1
         await rows.delete(lab.tenant, row.id)
-        await lab.eventually(lambda: _is_gone(sync, row), timeout_s=5)
+        await lab.eventually(lambda: _is_gone(sync, row))
     finally:
         for task in tasks:
             task.cancel()
@@ -281,7 +311,7 @@ async def test_after_many_random_edits_temporal_equals_the_rows(lab: Lab, sync: 
                     return False
             return True
 
-        await lab.eventually(equal, timeout_s=20)
+        await lab.eventually(equal)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -320,3 +350,39 @@ async def _is_there(sync: ScheduleSync, row: Schedule) -> bool:
 
 async def _is_gone(sync: ScheduleSync, row: Schedule) -> bool:
     return await described(sync, row) is None
+
+
+async def _launched(lab: Lab, workflow_id: UUID) -> WorkflowHandle[Any, Any]:
+    """A fire of a schedule of its own."""
+    request = LaunchRequest(str(lab.tenant), str(workflow_id), str(uuid4()), "by hand")
+    client, queue = lab.stack.runtime.temporal, lab.stack.settings.worker.task_queue
+    name = f"{lab.tenant}:schedule:{uuid4()}"  # as a schedule calls it
+    return await client.start_workflow(LAUNCHER_WORKFLOW, request, id=name, task_queue=queue)
+
+
+async def _until(lab: Lab, workflow_id: UUID, wanted: set[tuple[str, str | None]]) -> None:
+    async with asyncio.timeout(30):
+        while {(run.status, run.reason) for run in await runs_of(lab, workflow_id)} != wanted:  # noqa: ASYNC110 (a row)
+            await asyncio.sleep(0.1)
+
+
+async def test_a_fire_that_is_cancelled_while_it_waits_for_a_slot_does_not_begin_later(lab: Lab) -> None:
+    """What `cancel_other` does to the fire before: it cancels its launcher."""
+    wait = {"id": "wait", "type": "delay", "params": {"delay": "1h"}}
+    workflow_id, _ = await lab.save({"nodes": [wait], "settings": {"max_concurrent_executions": 1}})
+    await Workflows(lab.stack.runtime.database).publish(lab.tenant, workflow_id, 1)
+    first = await _launched(lab, workflow_id)
+    await _until(lab, workflow_id, {("pending", None)})  # it holds the slot
+    second = await _launched(lab, workflow_id)
+    await _until(lab, workflow_id, {("pending", None), ("pending", "queued")})
+
+    await second.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await second.result()
+
+    statuses = sorted(run.status for run in await runs_of(lab, workflow_id))
+    assert statuses == ["cancelled", "pending"]
+    await first.cancel()
+    with contextlib.suppress(WorkflowFailureError):
+        await first.result()
+    assert [run.status for run in await runs_of(lab, workflow_id)] == ["cancelled", "cancelled"]

@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from models.ids import id_of_fire
 from models.repositories.execution_lists import ExecutionFilter, ExecutionLists, Order, Place
 from models.repositories.executions import Executions, NewExecution
 from models.repositories.grants import Sight
@@ -118,3 +119,35 @@ async def test_a_walk_over_all_reads_data_only_if_asked(database: Database, tena
     rows = [row async for row in walk]
     assert len({row.id for row in rows}) == 5
     assert all((row.input is not None) is data for row in rows)
+
+
+async def test_a_label_is_found_by_what_its_value_reads_as(database: Database, tenant: TenantId) -> None:
+    values = {"5": 5, "five": "5", "yes": True, "word": "true", "half": 0.5, "zip": "007", "quoted": '"5"'}
+    made = {name: new(labels={"is": value}) for name, value in values.items()}
+    for wanted in made.values():
+        await Executions(database).create_execution(tenant, wanted)
+
+    async def found(text: str) -> list[str]:
+        page = await ExecutionLists(database).page(tenant, ExecutionFilter(label_texts={"is": text}))
+        return sorted(name for name, wanted in made.items() if wanted.id in {row.id for row in page.items})
+
+    assert await found("5") == ["5", "five"]
+    assert await found("true") == ["word", "yes"]
+    assert (await found("0.5"), await found("0.50"), await found("007")) == (["half"], [], ["zip"])
+    assert (await found('"5"'), await found("1e999999"), await found("null")) == (["quoted"], [], [])
+
+
+async def test_times_of_creation_bound_a_list_whatever_the_time_in_the_id(database: Database, tenant: TenantId) -> None:
+    lately, backfilled = new(), new(id=id_of_fire(NOON - timedelta(days=400), "backfill"))
+    for wanted in (lately, backfilled):
+        await Executions(database).create_execution(tenant, wanted)
+    now = datetime.now(UTC)
+
+    async def found(**times: datetime) -> list[UUID]:
+        page = await ExecutionLists(database).page(tenant, ExecutionFilter(**times))  # pyright: ignore[reportArgumentType]
+        return [row.id for row in page.items]
+
+    hour = timedelta(hours=1)
+    assert await found(created_from=now - hour, created_before=now + hour) == [lately.id, backfilled.id]
+    assert await found(created_before=now - hour) == []
+    assert await found(created_from=now + hour) == []

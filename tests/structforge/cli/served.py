@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STRUCTFORGE_")}
     inherited.pop("TEMPORAL_ADDRESS", None)
     ports = {f"STRUCTFORGE_EMBEDDED__{name.upper()}": str(port) for name, port in FREE_PORTS.items()}
-    return inherited | ports | {"STRUCTFORGE_DATA_DIR": str(data_dir), "STRUCTFORGE_API__PORT": "0"} | more
+    patience = {"STRUCTFORGE_EMBEDDED__START_TIMEOUT_S": "180"}
+    return inherited | ports | patience | {"STRUCTFORGE_DATA_DIR": str(data_dir), "STRUCTFORGE_API__PORT": "0"} | more
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -48,7 +50,7 @@ def serving(**more: str) -> Generator[Path]:
             yield data_dir
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(60)
 
 
 _shared: list[Path] = []
@@ -74,3 +76,11 @@ def processes_of(data_dir: Path) -> list[str]:
             ):  # fmt: skip
                 found.append(line)
     return found
+
+
+def gone(data_dir: Path) -> bool:
+    """Whether all processes of this folder end; those that end by the death of their parents take a moment."""
+    deadline = time.monotonic() + 20
+    while processes_of(data_dir) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return processes_of(data_dir) == []

@@ -186,7 +186,7 @@ def test_a_process_of_its_own_says_the_same_and_leaves_none_behind(tmp_path: Pat
     path.write_bytes(cycle())
     ended = subprocess.run(
         [sys.executable, "-m", "structforge", "run", str(path), "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "CYCLE" in ended.stderr

@@ -42,6 +42,21 @@ def test_versions_are_listed_compared_published_and_gone_back_to(cli: Cli, tmp_p
     assert (missing.code != 0, "no workflow is called" in missing.err) == (True, True)
 
 
+def test_webhooks_are_shown_with_their_addresses(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "w.yaml"
+    source.write_text(
+        "name: library-hooks\nnodes:\n- {id: call, type: webhook, params: {path: cli/orders, method: PUT}}\n"
+    )
+    assert cli("apply", source).code == 0
+    shown, (hook,) = (
+        cli("workflow", "hooks", "library-hooks"),
+        json.loads(cli("workflow", "hooks", "library-hooks", "--json").out),
+    )
+    assert hook["url"].endswith("/cli/orders")
+    assert (shown.code, "PUT" in shown.out, "none: a call must carry nothing" in shown.out) == (0, True, True)
+    cli("workflow", "archive", "library-hooks")
+
+
 def test_what_is_exported_can_be_imported(cli: Cli, tmp_path: Path) -> None:
     cli("apply", write(tmp_path / "w.yaml", "library-transfer", "x"))
     for form in ("yaml", "json", "zip"):

@@ -134,7 +134,7 @@ def test_ctrl_c_cancels_the_execution_and_says_so(server_dir: Path, documents: P
     assert process.stderr is not None
     assert "✓ start" in process.stderr.readline()
     process.send_signal(2)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["status"] == "cancelled"
 
@@ -162,7 +162,7 @@ def test_an_execution_can_be_paused_resumed_and_cancelled_by_another(cli: Cli, d
     assert json.loads(cli("execution", "get", execution_id, "--json").out)["status"] == "paused"
     assert cli("execution", "resume", execution_id).code == 0
     assert cli("execution", "cancel", execution_id).code == 0
-    runner.join(20)
+    runner.join(60)
     assert results == [1]
     late = cli("execution", "pause", execution_id)
     assert late.code == 1
@@ -172,11 +172,11 @@ def test_an_execution_can_be_paused_resumed_and_cancelled_by_another(cli: Cli, d
 
 
 def _run_in_process_of_its_own(path: Path) -> int:
-    return subprocess.run(command("run", path), cwd=ROOT, capture_output=True, check=False, timeout=60).returncode
+    return subprocess.run(command("run", path), cwd=ROOT, capture_output=True, check=False, timeout=180).returncode
 
 
 def _wait_for_running(cli: Cli) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = json.loads(cli("execution", "list", "--status", "running", "--json").out)
         if found:
@@ -247,7 +247,7 @@ def _started_asking(total: int) -> str:
 
 
 def _wait_for_asking(cli: Cli, ids: list[str]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         asking = {item["execution_id"] for item in json.loads(cli("execution", "approvals", "--json").out)}
         if asking >= set(ids):

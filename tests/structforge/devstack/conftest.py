@@ -20,7 +20,7 @@ FREE_PORTS = dict.fromkeys(("temporal_port", "temporal_ui_port", "postgres_port"
 
 def settings_for(data_dir: Path) -> Settings:
     """Settings with free ports, so that tests never meet a server of the person who runs them."""
-    return load_settings(data_dir=data_dir, embedded=FREE_PORTS, api={"port": 0})
+    return load_settings(data_dir=data_dir, embedded={**FREE_PORTS, "start_timeout_s": 180}, api={"port": 0})
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def open_folder() -> Iterator[Path]:
         remove_folder(base)
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], timeout_s: float = 15) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], timeout_s: float = 60) -> None:
     """Wait for a state of another process, which has no event to await."""
     async with asyncio.timeout(timeout_s):
         while not await holds():  # noqa: ASYNC110

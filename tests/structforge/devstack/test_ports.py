@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.settings import ApiSettings, Settings
+from engine.settings import Settings
+from engine.settings.api import ApiSettings
 from structforge.devstack.ports import PortRequest, choose_ports, is_free
 
 API = PortRequest("api", "port")

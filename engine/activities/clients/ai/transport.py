@@ -19,6 +19,8 @@ from engine.nodes.generation.port import ModelConnection
 from engine.nodes.outbound.addresses import HttpPolicy
 from engine.nodes.outbound.targets import parse_url
 from engine.nodes.outbound.transport import build_pool
+from engine.telemetry.context import bound
+from engine.telemetry.tracing import outgoing_call, tracing
 
 MOST_ANSWER_BYTES = 64_000_000
 _ANYWHERE = ("0.0.0.0/0", "::/0")
@@ -66,6 +68,15 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         OUTPUT_TOO_LARGE too.
         """
         url = parse_url(str(request.url))
+        work = bound()
+        if tracing() is None or work is None:
+            return await self._send(request, url)
+        async with outgoing_call(work, request.method, url.host, url.port) as call:  # providers are told no trace
+            response = await self._send(request, url)
+            call.status = response.status_code
+            return response
+
+    async def _send(self, request: httpx2.Request, url: httpx2.URL) -> httpx2.Response:
         with translated(url.host):
             answer = await self._pool.handle_async_request(
                 httpcore2.Request(

@@ -57,7 +57,7 @@ class Child:
     result: asyncio.StreamReader
     info: asyncio.StreamReader
     limits: Limits
-    handle: int
+    handle: int | None  # None if it had ended before it could be taken
     printed: bytearray = field(default_factory=bytearray)
     answer: bytearray = field(default_factory=bytearray)
     excess: Excess | None = None
@@ -76,7 +76,7 @@ class Child:
                 given.append(writable)
                 readers.append(await _reader(readable))
             process = await _spawn(bwrap, limits, *given)
-            return cls(process, readers[0], readers[1], limits, os.pidfd_open(process.pid))
+            return cls(process, readers[0], readers[1], limits, _handle_of(process))
         finally:
             for descriptor in given:
                 os.close(descriptor)
@@ -108,7 +108,8 @@ class Child:
             self._kill()
             await self.process.wait()
         finally:
-            os.close(self.handle)
+            if self.handle is not None:
+                os.close(self.handle)
 
     async def complaint(self) -> str:
         """What bubblewrap says of why it could not start."""
@@ -164,8 +165,17 @@ class Child:
 
     def _kill(self) -> None:
         # By its handle: the process object's own `kill` takes the exit status away from the loop that waits for it.
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        if self.handle is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+
+def _handle_of(process: Process) -> int | None:
+    """None for one that ended at once and whose end the loop has taken note of already."""
+    try:
+        return os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 async def _spawn(bwrap: str, limits: Limits, filter_fd: int, result_fd: int, info_fd: int) -> Process:

@@ -46,7 +46,7 @@ def write(file: Path, models: str) -> None:
 
 async def called(bench: Bench) -> None:
     """Return once the server has a call."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             if bench.server.count():
                 return

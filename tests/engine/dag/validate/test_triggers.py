@@ -108,3 +108,12 @@ def test_a_cache_of_what_was_received_is_refused() -> None:
 def test_a_cache_where_nothing_is_cached_is_warned_of(other: dict[str, Any]) -> None:
     (issue,) = issues(graph({**other, "cache": {"ttl": "1h"}}))
     assert (issue.code, issue.severity) == ("CACHE_UNUSED", "warning")
+
+
+def test_a_key_is_of_one_trigger() -> None:
+    def manual(node_id: str, **params: str) -> dict[str, Any]:
+        return {"id": node_id, "type": "manual", "params": params}
+
+    twice = graph(manual("a", trigger_key="go"), manual("b", trigger_key="go"))
+    assert found(twice) == [("DUPLICATE_TRIGGER_KEY", "nodes[1].params.trigger_key")]
+    assert found(graph(manual("a", trigger_key="go"), manual("b", trigger_key="come"), manual("c"), manual("d"))) == []

@@ -346,7 +346,7 @@ async def test_rows_are_not_read_past_the_cap(sql: Sql) -> None:
     started = time.monotonic()
     output = await sql.node(ENDLESS[sql.kind], max_rows=1000, on_excess="truncate")
     assert len(output["rows"]) == 1000
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 SLEEP = {
@@ -374,7 +374,7 @@ async def running(sql: Sql, request: pytest.FixtureRequest) -> int:
 
 async def seen(sql: Sql, request: pytest.FixtureRequest, count: int) -> None:
     """Wait until so many statements sleep on the server, which tells nobody by itself."""
-    for _ in range(200):
+    for _ in range(1000):
         if await running(sql, request) == count:
             return
         await asyncio.sleep(0.02)
@@ -386,7 +386,7 @@ async def test_timeout_ends_the_statement(sql: Sql, request: pytest.FixtureReque
     started = time.monotonic()
     error = await sql.failure(SLEEP[sql.kind], timeout="1s")
     assert (error.code, error.retryable) == ("TIMEOUT", True)
-    assert 0.5 < time.monotonic() - started < 2
+    assert 0.5 < time.monotonic() - started < 15  # the statement would have taken 30 s
     if sql.kind != "sqlite":
         assert await running(sql, request) == 0
     assert await sql.rows("SELECT 1 AS one") == [{"one": 1}]
@@ -401,7 +401,7 @@ async def test_cancelled_node_ends_the_statement(sql: Sql, request: pytest.Fixtu
         await seen(sql, request, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
     if sql.kind != "sqlite":
         await seen(sql, request, 0)
     assert await sql.rows("SELECT 1 AS one") == [{"one": 1}]

@@ -124,7 +124,7 @@ async def test_special_files_are_refused_without_hanging(files: LocalFiles, tena
     os.mkfifo(tenant_root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         bind_socket(listener, tenant_root / "socket")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for path in ("pipe", "socket"):
                 for attempt in (
                     files.read("t1", path, 100),

@@ -10,7 +10,7 @@ from engine.errors import NodeError
 from engine.expressions.script_pool import ScriptPool
 from engine.nodes.scripting.ports import Runtime, ScriptRequest, ScriptResult
 from engine.nodes.scripting.runtimes import MontyScripts, Scripts
-from engine.settings import ScriptSettings
+from engine.settings.nodes import ScriptSettings
 from tests.engine.nodes.running import codes, node_type, run
 
 

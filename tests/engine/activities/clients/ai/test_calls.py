@@ -173,7 +173,7 @@ async def test_a_slow_answer_is_a_timeout(model: Model) -> None:
     began = time.monotonic()
     error = await _failure(model, timeout_s=0.3)
     assert (error.code, error.retryable) == ("TIMEOUT", True)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # the answer would have come after 30 s
 
 
 async def test_a_dropped_connection_is_worth_another_attempt(model: Model) -> None:
@@ -261,7 +261,7 @@ async def test_no_texts_make_no_call(model: Model) -> None:
 async def test_a_cancelled_call_ends_at_once(model: Model) -> None:
     model.server.script("model-x", [slow(30)])
     task = asyncio.create_task(model.generate())
-    await asyncio.wait_for(model.server.arrived(), 5)
+    await asyncio.wait_for(model.server.arrived(), 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

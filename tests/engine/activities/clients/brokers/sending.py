@@ -37,15 +37,15 @@ class Client:
         self.pool = pool
         self.broker = Broker(url, trusted=True)
 
-    async def send(self, message: Outgoing, timeout_s: float = 10) -> None:
+    async def send(self, message: Outgoing, timeout_s: float = 30) -> None:
         await self.pool.send(self.broker, message, timeout_s=timeout_s)
 
-    async def receive(self, request: Pull, timeout_s: float = 10) -> Delivery:
+    async def receive(self, request: Pull, timeout_s: float = 30) -> Delivery:
         return await self.pool.receive(self.broker, request, timeout_s=timeout_s)
 
-    async def ids(self, request: Pull) -> list[str | None]:
+    async def ids(self, request: Pull, timeout_s: float = 30) -> list[str | None]:
         """Ids of what is received, which is acknowledged."""
-        delivery = await self.receive(request)
+        delivery = await self.receive(request, timeout_s)
         if delivery.receipt is not None:
             await delivery.receipt.acknowledge()
         return [message.id for message in delivery.messages]

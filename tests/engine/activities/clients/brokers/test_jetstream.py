@@ -9,7 +9,7 @@ import pytest_asyncio
 from nats.aio.client import Client as Driver
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from engine.activities.clients.brokers import BrokerPool
+from engine.activities.clients.brokers import BrokerPool, jetstream
 from engine.errors import NodeError
 from engine.nodes.outbound.addresses import HttpPolicy
 from tests.engine.activities.clients.brokers.sending import Client, outgoing, pull, queue_name
@@ -33,6 +33,17 @@ async def test_repeated_id_is_stored_once(client: Client) -> None:
     await client.send(outgoing(queue))
     await client.send(outgoing(queue))
     assert await client.ids(pull(queue)) == ["id-1"]
+
+
+@pytest.mark.parametrize("ran_out", [TimeoutError, driver.errors.TimeoutError])
+async def test_empty_stream_is_no_error_wherever_the_driver_runs_out_of_time(ran_out: type[Exception]) -> None:
+    class Empty:
+        async def fetch(self, count: int, timeout: float) -> list[Any]:  # noqa: ASYNC109 - as the driver has it
+            raise ran_out
+
+    taken: list[Any] = []
+    assert await jetstream._take(Empty(), pull("orders"), taken) == []  # pyright: ignore[reportPrivateUsage]  # its driver is handed in
+    assert taken == []
 
 
 async def test_subject_without_a_stream_is_an_error_and_loses_nothing(client: Client) -> None:

@@ -127,7 +127,7 @@ async def test_link_that_died_in_between_is_replaced_before_anything_is_sent() -
         FakeLink.opened[0].alive = False
         await pool.send(broker(), outgoing("q"), timeout_s=5)
         assert len(FakeLink.opened) == 2
-        await asyncio.wait_for(FakeLink.opened[0].closed.wait(), 5)
+        await asyncio.wait_for(FakeLink.opened[0].closed.wait(), 20)
 
 
 async def test_idle_link_is_closed_and_one_in_use_is_not() -> None:
@@ -135,11 +135,11 @@ async def test_idle_link_is_closed_and_one_in_use_is_not() -> None:
         delivery = await pool.receive(broker(), pull("q"), timeout_s=5)
         await pool.send(broker("b.example"), outgoing("q"), timeout_s=5)
         held, idle = FakeLink.opened
-        await asyncio.wait_for(idle.closed.wait(), 5)
+        await asyncio.wait_for(idle.closed.wait(), 20)
         assert not held.closed.is_set()
         assert delivery.receipt is not None
         await delivery.receipt.release()
-        await asyncio.wait_for(held.closed.wait(), 5)
+        await asyncio.wait_for(held.closed.wait(), 20)
         assert pool.links == 0
 
 
@@ -147,7 +147,7 @@ async def test_links_are_bounded_and_an_unused_one_makes_room() -> None:
     async with pool_of(max_links=1) as pool:
         await pool.send(broker(), outgoing("q"), timeout_s=5)
         delivery = await pool.receive(broker("b.example"), pull("q"), timeout_s=5)
-        await asyncio.wait_for(FakeLink.opened[0].closed.wait(), 5)
+        await asyncio.wait_for(FakeLink.opened[0].closed.wait(), 20)
         error = await failure(pool, outgoing("q"))
         assert (error.code, error.retryable) == ("RESOURCE_EXHAUSTED", True)
         assert delivery.receipt is not None

@@ -1,0 +1,1 @@
+"""The codec server: what lets the Temporal Web UI and its command line show sealed payloads."""
