@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.allowed_methods import methods_of
 from api.rate_limits import RateLimited
 from engine.dag.json_tree import too_deep
 from engine.dag.limits import MAX_TREE_DEPTH
@@ -130,12 +131,15 @@ async def _on_invalid_request(_: Request, error: Exception) -> Response:
     return problem(422, "INVALID_REQUEST", "the request is not valid", issues=[_issue(item) for item in found])
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, RecursionError):  # of the parser, which FastAPI has turned into a 400
         return problem(422, "INVALID_REQUEST", "the request is not valid", issues=[too_deep("body", MAX_TREE_DEPTH)])
     code = _CODE_OF_STATUS.get(error.status_code, "HTTP_ERROR")
-    return problem(error.status_code, code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := methods_of(request.app, request.url.path)):
+        headers["Allow"] = ", ".join(methods)  # of all routes of the address, and not of the first one alone
+    return problem(error.status_code, code, str(error.detail), headers=headers)
 
 
 async def _on_unknown_error(request: Request, error: Exception) -> Response:

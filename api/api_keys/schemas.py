@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.schemas import Reply, Request
+from api.times import Time
 
 Scope = Annotated[str, Field(max_length=100)]
 
@@ -20,7 +21,7 @@ class KeyRequest(Request):
     scopes: list[Scope] = Field(
         min_length=1, max_length=100, description="`resource:action`, `resource:*`, or `*` for all that you may do"
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="null: never")
+    expires_at: Time | None = Field(default=None, description="null: never")
     belongs_to: Literal["me", "nobody"] | None = Field(
         default=None, description="By default you, or nobody if you are a key of nobody; nobody needs an administrator"
     )

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from api.access import Caller
 from api.audit_log.schemas import AuditEntryReply
@@ -14,6 +13,7 @@ from api.cursors import Cursor, Limit, read_id, write_cursor
 from api.permissions import Permission, requires
 from api.resources import Held
 from api.schemas import Page
+from api.times import Time
 from engine.errors import AccessDenied
 from models.jsonb import plain_text
 from models.repositories.audit import NOBODYS_TENANT, AuditFilter, AuditLog
@@ -38,8 +38,8 @@ async def list_audit_entries(
     key_id: UUID | None = None,
     outcome: Literal["done", "refused"] | None = None,
     request_id: Text = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     unknown_callers: Annotated[
         bool, Query(description="The tries of callers whom nobody knows instead; for the first tenant alone")
     ] = False,

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from api.schemas import Reply, Request
+from api.times import Time
 from engine.activities.events.internal import RESERVED_ID, RESERVED_TYPE, is_reserved_type
 
 MAX_BATCH = 100
@@ -24,7 +25,7 @@ class EventRequest(Request):
     )
     type: EventType = Field(description="Names with dots between them, such as order.created")
     source: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Who tells of it")
-    time: AwareDatetime | None = Field(default=None, description="When it happened; now, if it is left out")
+    time: Time | None = Field(default=None, description="When it happened; now, if it is left out")
     data: Any = Field(default=None, description="What it carries")
 
     @field_validator("type", mode="after")

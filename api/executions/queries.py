@@ -7,12 +7,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from api.cursors import Position, bad_cursor, read_position
 from api.executions.schemas import Labels
 from api.schemas import Request
 from api.statuses import ExecutionStatus
+from api.times import Time
 from engine.errors import Issue, ValidationFailed
 from models.jsonb import plain_text
 from models.repositories.execution_lists import ExecutionFilter, Order, Place
@@ -29,7 +30,7 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError("the time is too far away") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[Time, AfterValidator(_utc)]
 Sort = Annotated[
     Order,
     Query(description="By creation, end or duration; with - the largest first. The last two leave out what runs"),

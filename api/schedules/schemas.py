@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from api.schemas import Reply, Request
+from api.times import Time
 from engine.dag.durations import Duration
 from engine.nodes.calendars import check_cron, check_timezone
 
@@ -24,15 +25,15 @@ class ScheduleRule(Request):
     name: Name = Field(description="Unique among the schedules of the workflow")
     cron: str | None = Field(default=None, max_length=200, description="A cron line, as of the timer node")
     every: Duration | None = Field(default=None, description="An interval, such as 15m")
-    at: AwareDatetime | None = Field(default=None, description="One time, with its offset")
+    at: Time | None = Field(default=None, description="One time, with its offset")
     timezone: str = Field(default="UTC", max_length=64, description="IANA name; of the cron line")
     jitter: Duration = Field(default=timedelta(0), description="Starts are spread over this time")
     overlap: Overlap = Field(default="skip", description="If a start is due while the one before still runs")
     catchup_window: Duration = Field(
         default=timedelta(hours=1), description="Missed starts are made up for within this time; at least 10s"
     )
-    starts_at: AwareDatetime | None = Field(default=None, description="No start before")
-    ends_at: AwareDatetime | None = Field(default=None, description="No start after")
+    starts_at: Time | None = Field(default=None, description="No start before")
+    ends_at: Time | None = Field(default=None, description="No start after")
     max_runs: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Starts in all")
     enabled: bool = Field(default=True, description="Whether it fires")
     trigger: str | None = Field(default=None, max_length=200, description="The trigger node that fires")
@@ -118,8 +119,8 @@ class PreviewReply(Reply):
 class BackfillRequest(Request):
     """Make up for the starts that would have been due in a span of time."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Time
+    end: Time
     overlap: Overlap = Field(default="allow_all", description="Of the starts of this backfill")
 
     @model_validator(mode="after")

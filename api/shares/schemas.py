@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.schemas import Reply, Request
+from api.times import Time
 
 
 class ShareRequest(Request):
@@ -17,7 +18,7 @@ class ShareRequest(Request):
     role: Literal["viewer", "executor"] = Field(
         description="What a visitor may do with the workflow and its executions"
     )
-    expires_at: AwareDatetime = Field(description="When it stops letting anybody in; a setting bounds how far ahead")
+    expires_at: Time = Field(description="When it stops letting anybody in; a setting bounds how far ahead")
     note: str = Field(default="", max_length=500, description="What it is for")
 
 

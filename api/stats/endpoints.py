@@ -13,14 +13,15 @@ from api.permissions import Permission, requires
 from api.resources import Held
 from api.stats import service
 from api.stats.schemas import StatsReply
+from api.times import Day
 from engine.errors import Issue, ValidationFailed
 
 router = APIRouter(tags=["stats"])
 
 USUAL = timedelta(days=1)
 LONGEST = timedelta(days=92)
-From = Annotated[date | datetime | None, Query(alias="from", description="First day or time, UTC; a day ago")]
-To = Annotated[date | datetime | None, Query(description="Last day (whole), or the time to stop before, UTC; now")]
+From = Annotated[Day | None, Query(alias="from", description="First day or time, UTC; a day ago")]
+To = Annotated[Day | None, Query(description="Last day (whole), or the time to stop before, UTC; now")]
 
 
 @router.get("/stats")

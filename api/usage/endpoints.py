@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from api.access import Caller
 from api.permissions import Permission, requires
 from api.resources import Held
+from api.times import Day
 from api.usage.schemas import ExecutionUsage, NodeUsageReply, UsageGroup, UsageReply, UsageSums
 from engine.errors import Issue, ValidationFailed
 from models.repositories.ai_usage import AiUsage, NodeUsage, Sums
@@ -20,8 +21,8 @@ router = APIRouter(tags=["usage"])
 
 USUAL_DAYS = 30
 GroupBy = Literal["total", "day", "workflow", "execution", "model", "provider", "node"]
-From = Annotated[date | datetime | None, Query(alias="from", description="First day or time, UTC; 30 days ago")]
-To = Annotated[date | datetime | None, Query(description="Last day (whole), or the time to stop before, UTC; now")]
+From = Annotated[Day | None, Query(alias="from", description="First day or time, UTC; 30 days ago")]
+To = Annotated[Day | None, Query(description="Last day (whole), or the time to stop before, UTC; now")]
 
 
 @router.get("/executions/{execution_id}/usage")

@@ -14,6 +14,7 @@ from api.auth import Identity
 from api.cursors import Cursor, Limit, Position, bad_cursor, read_position, write_cursor
 from api.resources import Resources
 from api.schemas import Page
+from api.times import LooseTime
 from api.workflow_access import sight_of
 from api.workflows.schemas import Status, WorkflowReply
 from api.workflows.service import reply_of
@@ -41,7 +42,7 @@ class ListQuery(BaseModel):
     subfolders: Annotated[bool, Query(description="Those in folders below it too")] = False
     tag: Annotated[list[str] | None, Query(max_length=MAX_TAGS, description="Repeated for several")] = None
     tags: Annotated[Literal["all", "any"], Query(description="Whether all of `tag` must be there")] = "all"
-    updated_since: datetime | None = None
+    updated_since: LooseTime | None = None
     sort: Order = "-created"
     cursor: Cursor = None
     limit: Limit = 50

@@ -20,6 +20,7 @@ MOST_ROWS = 25
 MOST_CHARACTERS = 60  # of a node's name
 _SHOWN = {"queued": "pending", "closing": "running"}
 _OF_GRAPHS = ("pass", "outputs")
+_ESCAPED = str.maketrans({letter: f"\\{letter}" for letter in "\\|`*_[]<>!#"})
 _HEAD = "| node | type | status | attempts | seconds |\n| --- | --- | --- | ---: | ---: |"
 
 
@@ -28,7 +29,7 @@ class Progress:
 
     def __init__(self, execution: Execution, meta: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         self._execution = execution
-        self._meta = meta
+        self._name = _cell(meta["workflow_name"])
         self._counts = counts
         self._is_due = False
 
@@ -45,7 +46,7 @@ class Progress:
     def text(self) -> str:
         """Counts of what has ended; then all nodes of a small workflow, or those of a large one that run now."""
         ended = " · ".join(f"{count} {status}" for status, count in self._counts.items())
-        title = f"**{_cell(self._meta['workflow_name'])}** attempt {self._execution.attempt}: {ended or 'begins'}"
+        title = f"**{self._name}** attempt {self._execution.attempt}: {ended or 'begins'}"
         rows = [_row(*cells) for cells in islice(self._nodes(), MOST_ROWS)]
         return "\n".join([title, "", _HEAD, *rows]) if rows else title
 
@@ -74,5 +75,4 @@ def _row(name: str, kind: str, state: NodeState) -> str:
 
 def _cell(text: str) -> str:
     """A name that cannot break the table or bring a link or a picture with it."""
-    plain = " ".join(text[:MOST_CHARACTERS].split())
-    return "".join(f"\\{letter}" if letter in "\\|`*_[]<>!#" else letter for letter in plain)
+    return " ".join(text[:MOST_CHARACTERS].split()).translate(_ESCAPED)

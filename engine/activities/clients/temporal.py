@@ -173,19 +173,20 @@ class _SealingConverter(CompositePayloadConverter):
     tenant: str | None = None
 
     def with_context(self, context: SerializationContext) -> Self:
-        tenant = _tenant_of(getattr(context, "workflow_id", None))
-        if tenant == self.tenant:
-            return self
-        return type(self)() if tenant is None else self._bound_to(tenant)
+        if not self.cipher.seals:
+            return self  # plain payloads are of any tenant; and the SDK copies its converter for each that is bound
+        name = (getattr(context, "workflow_id", None) or "").partition(":")[0]
+        known = self.bound.get(name)  # before the name is looked at: this is asked nine times an execution
+        if known is not None:
+            return cast("Self", known)
+        return self._bound_to(name) if _is_tenant(name) else type(self)()
 
     def _bound_to(self, tenant: str) -> Self:
-        known = self.bound.get(tenant)
-        if known is None:
-            if len(self.bound) >= _MAX_BOUND:
-                self.bound.clear()
-            known = self.bound[tenant] = type(self)()
-            known.tenant = tenant
-        return cast("Self", known)
+        if len(self.bound) >= _MAX_BOUND:
+            self.bound.clear()
+        known = self.bound[tenant] = type(self)()
+        known.tenant = tenant
+        return known
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         payloads = super().to_payloads(values)
@@ -208,13 +209,12 @@ def _stays_readable(value: Any, payload: Payload) -> bool:
     return isinstance(value, str) or encoding == ENCODING or encoding in NEVER_SEALED
 
 
-def _tenant_of(workflow_id: str | None) -> str | None:
-    """Every Temporal workflow of ours is called `tenant:...`; None for another's."""
-    tenant = (workflow_id or "").partition(":")[0]
+def _is_tenant(name: str) -> bool:
+    """Whether a Temporal workflow is ours, by what its id begins with: all of ours are called `tenant:...`."""
     try:
-        return tenant if str(UUID(tenant)) == tenant else None
+        return str(UUID(name)) == name
     except ValueError:
-        return None
+        return False
 
 
 def _named_by(value: Any) -> str:
