@@ -13,8 +13,9 @@ _PARAMETER = re.compile(r"\{\w+\}")
 
 def methods_of(app: FastAPI, path: str) -> list[str]:
     """The methods that the OpenAPI document has for an address; none if it has no such address."""
-    paths = app.openapi()["paths"]
-    items = [paths[path]] if path in paths else [item for template, item in paths.items() if _fits(template, path)]
+    fitting = {template: item for template, item in app.openapi()["paths"].items() if _fits(template, path)}
+    fewest = min((template.count("{") for template in fitting), default=0)  # a word that is written out is no id
+    items = [item for template, item in fitting.items() if template.count("{") == fewest]
     return [method.upper() for method in _METHODS if any(method in item for item in items)]
 
 
