@@ -6,7 +6,10 @@ import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("url", ["/workflows?updated_since=", "/executions?created_from=", "/usage?to=", "/audit?since="])
+LISTS = ("/workflows?updated_since=", "/executions?created_from=", "/usage?to=", "/audit?since=")
+
+
+@pytest.mark.parametrize("url", LISTS)
 async def test_a_bare_number_is_no_time(api: httpx2.AsyncClient, url: str) -> None:
     number, time = await api.get(f"{url}0.5"), await api.get(f"{url}2026-01-31T12:00:00Z")
     assert (number.status_code, time.status_code) == (422, 200)
